@@ -1,0 +1,46 @@
+"""Log-linear trends that may slow: training compute, spending, price-performance, algorithms."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+_LOG_2 = 0.6931471805599453
+_LOG10_2 = 0.3010299956639812
+
+
+class Trend(NamedTuple):
+    """A quantity that grows exponentially, ever more slowly (one draw).
+
+    log10_level:                  log10 of the quantity now [log10 unit]
+    doubling_time_years:          its doubling time now [yr]
+    long_run_doubling_time_years: the doubling time it tends to [yr]
+    slowdown_half_life_years:     time in which the excess growth halves [yr]
+    """
+
+    log10_level: Array
+    doubling_time_years: Array
+    long_run_doubling_time_years: Array
+    slowdown_half_life_years: Array
+
+
+def growth_oom_per_year(doubling_time_years: Array) -> Array:
+    """Return the growth rate [OOM/yr] of a doubling time [yr]."""
+    return _LOG10_2 / doubling_time_years
+
+
+def log10_trend(trend: Trend, elapsed_years: Array) -> Array:
+    """Return log10 of the quantity ``elapsed_years`` [yr] from now; the past is log-linear.
+
+    The growth rate is ``g(t) = g_inf + (g_0 - g_inf) 2^(-t/h)`` for t > 0, so that
+    ``log10 x(t) = log10 x(0) + g_inf t + (g_0 - g_inf) h (1 - 2^(-t/h)) / ln 2``.
+    """
+    growth = growth_oom_per_year(trend.doubling_time_years)
+    long_run = growth_oom_per_year(trend.long_run_doubling_time_years)
+    ahead = jnp.maximum(elapsed_years, 0)
+    rate = _LOG_2 / trend.slowdown_half_life_years
+    transient = -jnp.expm1(-ahead * rate) / rate
+    past = jnp.minimum(elapsed_years, 0)
+    return (
+        trend.log10_level + long_run * ahead + (growth - long_run) * transient + growth * past
+    )

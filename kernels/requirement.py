@@ -1,0 +1,44 @@
+"""The requirement: a mixture of distributions of log10 FLOP, in closed form.
+
+The weights sum to at most one; what is missing is the weight of "none of these", a milestone that
+no amount of compute reaches this way.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+from jax.scipy.special import expit, ndtr
+
+KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
+
+
+def cumulative(kind: str, parameters: Array, log10_flop: Array) -> Array:
+    """Return P(requirement <= ``log10_flop``) of one distribution.
+
+    parameters: (3,), by ``kind``: normal (mean, sd, -), two_piece_normal (median, sd below, sd
+    above), uniform (low, high, -), logistic (median, scale, -), all in OOM.
+    """
+    first, second, third = parameters[0], parameters[1], parameters[2]
+    if kind == "normal":
+        return ndtr((log10_flop - first) / second)
+    if kind == "two_piece_normal":
+        distance = log10_flop - first
+        return ndtr(distance / jnp.where(distance < 0, second, third))
+    if kind == "uniform":
+        return jnp.clip((log10_flop - first) / (second - first), 0, 1)
+    if kind == "logistic":
+        return expit((log10_flop - first) / second)
+    raise ValueError(f"requirement kind: got {kind!r}, expected one of {KINDS}")
+
+
+def mixture_cumulative(
+    kinds: tuple[str, ...], weights: Array, parameters: Array, log10_flop: Array
+) -> Array:
+    """Return P(requirement <= ...) of the mixture.
+
+    weights: (component,), sum <= 1; parameters: (component, 3); log10_flop: (component, ...), the
+    effective compute in the algorithms of each component's own reference year.
+    """
+    parts = [
+        weights[k] * cumulative(kind, parameters[k], log10_flop[k]) for k, kind in enumerate(kinds)
+    ]
+    return sum(parts[1:], parts[0])

@@ -1,0 +1,1 @@
+"""What is believed before data: elicited distributions and named, cited prior sets."""
