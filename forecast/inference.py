@@ -36,7 +36,7 @@ PARETO_K_LIMIT = 0.7
 _PROPOSAL_DEGREES_OF_FREEDOM = 6.0
 _WIDE_SHARE, _WIDE = 0.25, 2.5  # a defensive part of the proposals is wider (Hesterberg 1995)
 _NEWTON_STEPS = 40
-_ADAPTATIONS = 2
+_ADAPTATIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class SamplerSettings:
     sampler: str = "auto"
     chains: int = 4
     draws: int = 1000
-    proposals: int = 4096
+    proposals: int = 8192
     warmup: int = 1000
 
 
@@ -94,7 +94,9 @@ class _Compiled(NamedTuple):
 # Observed distributions, simulated by NumPy: compiling JAX's gamma sampler takes seconds.
 _SIMULATORS: dict[str, Callable[..., np.ndarray]] = {
     "StudentT": lambda rng, df, loc, scale: loc + scale * rng.standard_t(df),
-    "Normal": lambda rng, loc, scale: rng.normal(loc, scale),
+    "BelowFrontier": lambda rng, frontier, gap, noise: (
+        frontier - rng.exponential(gap) + rng.normal(0, noise)
+    ),
 }
 
 

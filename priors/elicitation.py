@@ -15,6 +15,15 @@ KINDS = ("normal", "lognormal", "uniform", "loguniform")
 POSITIVE_KINDS = ("lognormal", "loguniform")
 
 
+class Interval(NamedTuple):
+    """A distribution as it was elicited: the interval [low, high] holds the given mass."""
+
+    kind: str
+    low: float
+    high: float
+    mass: float = 0.9
+
+
 class LocationScale(NamedTuple):
     """A distribution as location + scale x base, base standard normal or uniform on (0, 1).
 

@@ -1,0 +1,96 @@
+"""Algorithmic progress in language models: model 7 of Ho et al. (2024, arXiv 2403.05812).
+
+    log perplexity = exp(a_b - alpha_year (Y - Y0) - alpha_p ln(N / N0))
+                   + exp(b_b - beta_year  (Y - Y0) - beta_d  ln(D / D0))
+
+Effective parameters double every ``ln 2 alpha_p / alpha_year`` years, effective data every
+``ln 2 beta_d / beta_year``; effective compute grows at the sum of both rates. alpha_year and
+beta_year are strongly anticorrelated, so the model is written in that sum (as a doubling time) and
+the share of it that comes through parameters, and draws are kept joint. Neither rate is negative
+here, while Ho et al. let them be.
+"""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pandas as pd
+
+from ...priors.elicitation import distribution
+from .trend import Priors
+
+BENCHMARKS = ("perplexity_wt103", "perplexity_wt2", "perplexity_ptb")
+
+
+def observations(frame: pd.DataFrame, *, as_of_year: float) -> pd.DataFrame:
+    """Return rows: name, year, log_perplexity [nat], log_parameters, log_tokens, benchmark (index).
+
+    Left out: rows flagged uncertain or evaluated with a dynamic cache, and rows without perplexity,
+    parameters or tokens. A model tested on several benchmarks counts on the first of WikiText-103,
+    WikiText-2, Penn Treebank. (Ho et al. use inclusion flags that are not public; theirs is n=231.)
+    Raises ``ValueError`` if fewer than 30 remain.
+    """
+    rows = frame[(frame["year"] <= as_of_year) & ~frame["uncertain"].astype(bool)]
+    rows = rows[~rows["uses_cache"].astype(bool)]
+    rows = rows[(rows["parameters"] > 0) & (rows["dataset_tokens"] > 0)]
+    measured = rows[list(BENCHMARKS)].notna().to_numpy()
+    rows, measured = rows[measured.any(axis=1)], measured[measured.any(axis=1)]
+    if len(rows) < 30:
+        raise ValueError(
+            f"algorithmic_progress: {len(rows)} models before {as_of_year:.2f}, expected at least 30"
+        )
+    benchmark = measured.argmax(axis=1)
+    perplexity = rows[list(BENCHMARKS)].to_numpy()[np.arange(len(rows)), benchmark]
+    return pd.DataFrame(
+        {
+            "name": rows["name"].to_numpy(),
+            "year": rows["year"].to_numpy(),
+            "log_perplexity": np.log(perplexity.astype(float)),
+            "log_parameters": np.log(rows["parameters"].to_numpy(dtype=float)),
+            "log_tokens": np.log(rows["dataset_tokens"].to_numpy(dtype=float)),
+            "benchmark": benchmark,
+        }
+    )
+
+
+def model(
+    *,
+    year: np.ndarray,
+    log_perplexity: np.ndarray,
+    log_parameters: np.ndarray,
+    log_tokens: np.ndarray,
+    benchmark: np.ndarray,
+    priors: Priors,
+) -> None:
+    """NumPyro model 7 with Student-t residuals of log perplexity; arrays are (observation,).
+
+    Sites: doubling_time_years (of effective compute), parameter_share, parameter_exponent (alpha_p),
+    data_exponent (beta_d), log_parameter_term, log_data_term (benchmark,), residual_scale_nat,
+    degrees_of_freedom; deterministic alpha_year, beta_year.
+    """
+    doubling = numpyro.sample("doubling_time_years", distribution(*priors["doubling_time_years"]))
+    share = numpyro.sample("parameter_share", dist.Beta(1.5, 1.5))
+    alpha = numpyro.sample("parameter_exponent", distribution(*priors["parameter_exponent"]))
+    beta = numpyro.sample("data_exponent", distribution(*priors["data_exponent"]))
+    log_terms = distribution(*priors["log_loss_term"]).expand([len(BENCHMARKS)]).to_event(1)
+    parameter_term = numpyro.sample("log_parameter_term", log_terms)
+    data_term = numpyro.sample("log_data_term", log_terms)
+    rate = jnp.log(2) / doubling
+    alpha_year = numpyro.deterministic("alpha_year", share * rate * alpha)
+    beta_year = numpyro.deterministic("beta_year", (1 - share) * rate * beta)
+    elapsed = year - year.mean()
+    through_parameters = alpha_year * elapsed + alpha * (log_parameters - log_parameters.mean())
+    through_data = beta_year * elapsed + beta * (log_tokens - log_tokens.mean())
+    loss = jnp.exp(parameter_term[benchmark] - through_parameters) + jnp.exp(
+        data_term[benchmark] - through_data
+    )
+    scale = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
+    freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
+    numpyro.sample("log_perplexity", dist.StudentT(freedom, loss, scale), obs=log_perplexity)
+
+
+def forecast_columns(draws: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return what the forecast takes from each draw: the doubling time of effective compute."""
+    return {"doubling_time_years": draws["doubling_time_years"]}

@@ -1,0 +1,155 @@
+"""The trend model shared by training compute, spending and price-performance.
+
+log10 of a quantity is piecewise linear in time, with Student-t residuals or below a latent
+frontier. The dates of the change points are nodes: a grid of alternatives, equally likely
+beforehand, which inference weighs (so they are marginalised, not climbed).
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from math import comb
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from jax import Array
+from jax.scipy.special import log_ndtr
+
+from ...priors.elicitation import Interval, distribution
+
+MAX_CHANGE_POINTS = 3
+_MOST_NODES = 500
+_SHORTEST_SEGMENT_YEARS = 1.0
+Priors = Mapping[str, Interval]
+
+
+class BelowFrontier(dist.Distribution):
+    """Value = frontier - exponential gap + normal noise (stochastic frontier analysis).
+
+    Aigner, Lovell & Schmidt (1977); an exponentially modified normal. All arguments in OOM.
+    """
+
+    arg_constraints = {
+        "frontier": dist.constraints.real,
+        "gap": dist.constraints.positive,
+        "noise": dist.constraints.positive,
+    }
+    support = dist.constraints.real
+
+    def __init__(self, frontier: Array, gap: Array, noise: Array) -> None:
+        self.frontier, self.gap, self.noise = frontier, gap, noise
+        shape = jnp.broadcast_shapes(jnp.shape(frontier), jnp.shape(gap), jnp.shape(noise))
+        super().__init__(batch_shape=shape)
+
+    def log_prob(self, value: Array) -> Array:
+        """Return the log density."""
+        ratio = self.noise / self.gap
+        above = (value - self.frontier) / self.noise
+        return (
+            -jnp.log(self.gap)
+            + above * ratio
+            + ratio**2 / 2
+            + log_ndtr(-(above + ratio))
+        )
+
+
+def change_point_nodes(years: np.ndarray, change_points: int) -> np.ndarray | None:
+    """Return all sets of ``change_points`` dates on a regular grid, (node, change point) [yr].
+
+    At least a year apart from each other and from the ends; the finest of some grids that gives at
+    most 500 sets. None for no change point. Raises ``ValueError`` if the record is too short.
+    """
+    if change_points == 0:
+        return None
+    first, last = years.min() + _SHORTEST_SEGMENT_YEARS, years.max() - _SHORTEST_SEGMENT_YEARS
+    for step in (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0):
+        grid = np.arange(first, last, step)
+        if comb(len(grid), change_points) > 4 * _MOST_NODES:
+            continue
+        sets = np.array(list(combinations(grid, change_points))).reshape(-1, change_points)
+        apart = np.diff(sets, axis=1) >= _SHORTEST_SEGMENT_YEARS - 1e-9
+        nodes = sets[apart.all(axis=1)]
+        if 0 < len(nodes) <= _MOST_NODES:
+            return nodes
+    raise ValueError(
+        f"change_points: got {change_points}, but the record spans only "
+        f"{years.max() - years.min():.1f} years"
+    )
+
+
+def piecewise_trend(
+    years: Array, level: Array, growth: Array, change_points: Array, anchor_year: float
+) -> Array:
+    """Return log10 of the quantity: ``level`` in ``anchor_year``, linear between change points.
+
+    growth: (segment,) [OOM/yr]; change_points: (segment - 1,) [yr]; years: (observation,).
+    """
+    bends = jnp.maximum(years - change_points[:, None], 0) - jnp.maximum(
+        anchor_year - change_points[:, None], 0
+    )
+    return level + growth[0] * (years - anchor_year) + jnp.diff(growth) @ bends
+
+
+def model(
+    *,
+    year: np.ndarray,
+    log10_value: np.ndarray,
+    group: np.ndarray,
+    priors: Priors,
+    change_points: int,
+    residual: str,
+    node: Array | None = None,
+) -> None:
+    """NumPyro model of one record.
+
+    year, log10_value: (observation,); group: (observation,) int, sources that share their growth
+    but not their level and scatter; group 0 is the one that is forecast.
+    residual: "student_t" or "latent_frontier".
+
+    Sites: segment_doubling_time_years (segment,), log10_level_at_anchor (group,),
+    residual_scale_oom (group,), degrees_of_freedom or gap_oom, doubling_time_years (of the last
+    segment), change_point_years.
+    """
+    groups = int(group.max()) + 1
+    doubling = numpyro.sample(
+        "segment_doubling_time_years",
+        distribution(*priors["doubling_time_years"]).expand([change_points + 1]).to_event(1),
+    )
+    numpyro.deterministic("doubling_time_years", doubling[-1])
+    dates = jnp.zeros(0) if node is None else node
+    if change_points:
+        numpyro.deterministic("change_point_years", dates)
+    level = numpyro.sample(
+        "log10_level_at_anchor",
+        distribution(*priors["log10_level_at_anchor"]).expand([groups]).to_event(1),
+    )
+    scale = numpyro.sample(
+        "residual_scale_oom",
+        distribution(*priors["residual_scale_oom"]).expand([groups]).to_event(1),
+    )
+    centre = piecewise_trend(year, level[group], jnp.log10(2) / doubling, dates, anchor(year))
+    if residual == "latent_frontier":
+        gap = numpyro.sample("gap_oom", distribution(*priors["gap_oom"]))
+        observed: Any = BelowFrontier(centre, gap, scale[group])
+    else:
+        freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
+        observed = dist.StudentT(freedom, centre, scale[group])
+    numpyro.sample("log10_value", observed, obs=log10_value)
+
+
+def anchor(year: np.ndarray) -> float:
+    """Return the date at which the level is a parameter: amid the data, where it is best known."""
+    return float(np.median(year))
+
+
+def log10_trend_at(draws: Mapping[str, np.ndarray], year: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return the trend of group 0 at dates ``at``, (chain, draw, at), from posterior draws."""
+    growth = np.log10(2) / draws["segment_doubling_time_years"]
+    dates = draws.get("change_point_years", np.zeros((*growth.shape[:2], 0)))[..., None]
+    start = anchor(year)
+    bends = np.maximum(at - dates, 0) - np.maximum(start - dates, 0)
+    level = draws["log10_level_at_anchor"][..., :1]
+    straight = level + growth[..., :1] * (at - start)
+    return straight + np.einsum("...s,...st->...t", np.diff(growth, axis=-1), bends)
