@@ -41,6 +41,4 @@ def log10_trend(trend: Trend, elapsed_years: Array) -> Array:
     rate = _LOG_2 / trend.slowdown_half_life_years
     transient = -jnp.expm1(-ahead * rate) / rate
     past = jnp.minimum(elapsed_years, 0)
-    return (
-        trend.log10_level + long_run * ahead + (growth - long_run) * transient + growth * past
-    )
+    return trend.log10_level + long_run * ahead + (growth - long_run) * transient + growth * past

@@ -77,12 +77,12 @@ def log10_physical_compute(world: World, years_from_now: Array, *, by_spending: 
         Trend(*(leaf[:, None] for leaf in world.resource_limits)),
         years_from_now[None, :] - world.limit_years_from_now[:, None],
     )
-    return soft_minimum(
-        jnp.concatenate([jnp.stack([wanted, affordable]), limits]), world.sharpness
-    )
+    return soft_minimum(jnp.concatenate([jnp.stack([wanted, affordable]), limits]), world.sharpness)
 
 
-def gain_oom(gain: Gain, years_since_reference: Array, years_from_now: Array, sharpness: Array) -> Array:
+def gain_oom(
+    gain: Gain, years_since_reference: Array, years_from_now: Array, sharpness: Array
+) -> Array:
     """Return the gain since each reference year, (component, year) [OOM], under its ceiling."""
     column = Gain(*(leaf[:, None] for leaf in gain))
     trend = Trend(jnp.zeros_like(column.ceiling_oom), *column[:3])

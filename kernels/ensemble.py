@@ -64,7 +64,7 @@ def inputs_at(inputs: Inputs, points: Points, replicate: Array, index: Array) ->
 
 
 def _tile_sum(
-    statistic: Statistic, inputs: Inputs, points: Points, tiles: int, number: Array
+    statistic: Statistic, inputs: Inputs, points: Points, tiles: Array, number: Array
 ) -> Array:
     """Return the sum of ``statistic`` over one tile of one replicate."""
     replicate, tile = number // tiles, number % tiles

@@ -85,7 +85,8 @@ _POLYNOMIALS_AND_INITIAL_NUMBERS = (
     (617, (1, 3, 7, 7, 31, 19, 83, 137, 221)),
     (623, (1, 1, 1, 3, 23, 15, 111, 223, 83)),
     (631, (1, 1, 5, 13, 31, 15, 55, 25, 161)),
-    (637, (1, 1, 3, 13, 25, 47, 39, 87, 257)),)
+    (637, (1, 1, 3, 13, 25, 47, 39, 87, 257)),
+)
 
 
 class Points(NamedTuple):
@@ -153,12 +154,12 @@ def bits_at(directions: Array, shift: Array, index: Array) -> Array:
     return bits
 
 
-def uniform(bits: Array, dtype: jnp.dtype) -> Array:
+def uniform(bits: Array, dtype: type[np.floating]) -> Array:
     """Return points in (0, 1): the centre of each of the 2^32 cells, never 0 or 1 in float64."""
     return (bits.astype(dtype) + 0.5) * dtype(2.0**-BITS)
 
 
-def normal(bits: Array, dtype: jnp.dtype) -> Array:
+def normal(bits: Array, dtype: type[np.floating]) -> Array:
     """Return standard normal quantiles, exact in both tails.
 
     The tail probability is formed from the integers: in float32 ``1 - u`` would lose the upper

@@ -67,24 +67,28 @@ def model(
     """NumPyro model 7 with Student-t residuals of log perplexity; arrays are (observation,).
 
     Sites: doubling_time_years (of effective compute), parameter_share, parameter_exponent (alpha_p),
-    data_exponent (beta_d), log_parameter_term, log_data_term (benchmark,), residual_scale_nat,
-    degrees_of_freedom; deterministic alpha_year, beta_year.
+    data_exponent (beta_d), log_reference_loss and parameter_part_of_loss (benchmark,; at mean year,
+    log parameters and log tokens: exp(a_b) + exp(b_b) and the first term's part of it),
+    residual_scale_nat, degrees_of_freedom; deterministic alpha_year, beta_year.
     """
     doubling = numpyro.sample("doubling_time_years", distribution(*priors["doubling_time_years"]))
     share = numpyro.sample("parameter_share", dist.Beta(1.5, 1.5))
     alpha = numpyro.sample("parameter_exponent", distribution(*priors["parameter_exponent"]))
     beta = numpyro.sample("data_exponent", distribution(*priors["data_exponent"]))
-    log_terms = distribution(*priors["log_loss_term"]).expand([len(BENCHMARKS)]).to_event(1)
-    parameter_term = numpyro.sample("log_parameter_term", log_terms)
-    data_term = numpyro.sample("log_data_term", log_terms)
+    many = [len(BENCHMARKS)]
+    log_loss = numpyro.sample(
+        "log_reference_loss", distribution(*priors["log_reference_loss"]).expand(many).to_event(1)
+    )
+    part = numpyro.sample("parameter_part_of_loss", dist.Beta(2, 2).expand(many).to_event(1))
     rate = jnp.log(2) / doubling
     alpha_year = numpyro.deterministic("alpha_year", share * rate * alpha)
     beta_year = numpyro.deterministic("beta_year", (1 - share) * rate * beta)
     elapsed = year - year.mean()
     through_parameters = alpha_year * elapsed + alpha * (log_parameters - log_parameters.mean())
     through_data = beta_year * elapsed + beta * (log_tokens - log_tokens.mean())
-    loss = jnp.exp(parameter_term[benchmark] - through_parameters) + jnp.exp(
-        data_term[benchmark] - through_data
+    loss = jnp.exp(log_loss[benchmark]) * (
+        part[benchmark] * jnp.exp(-through_parameters)
+        + (1 - part[benchmark]) * jnp.exp(-through_data)
     )
     scale = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
     freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))

@@ -47,12 +47,7 @@ class BelowFrontier(dist.Distribution):
         """Return the log density."""
         ratio = self.noise / self.gap
         above = (value - self.frontier) / self.noise
-        return (
-            -jnp.log(self.gap)
-            + above * ratio
-            + ratio**2 / 2
-            + log_ndtr(-(above + ratio))
-        )
+        return -jnp.log(self.gap) + above * ratio + ratio**2 / 2 + log_ndtr(-(above + ratio))
 
 
 def change_point_nodes(years: np.ndarray, change_points: int) -> np.ndarray | None:
@@ -80,7 +75,7 @@ def change_point_nodes(years: np.ndarray, change_points: int) -> np.ndarray | No
 
 
 def piecewise_trend(
-    years: Array, level: Array, growth: Array, change_points: Array, anchor_year: float
+    years: np.ndarray, level: Array, growth: Array, change_points: Array, anchor_year: float
 ) -> Array:
     """Return log10 of the quantity: ``level`` in ``anchor_year``, linear between change points.
 

@@ -1,0 +1,406 @@
+"""The fitted records of a scenario: data, model, posterior, gate, cache."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from . import checks
+from .config import Scenario
+from .datasets import decimal_year, load_frame, table_info
+from .storage import cached_tree
+
+Progress = Callable[[str, int, int], None]
+RECORDS = ("training_compute", "spending", "price_performance", "algorithmic_progress")
+TREND_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "arviz-stats")
+_MODULES = ("inference.py", "records.py", "checks.py", "history/trend.py")
+
+
+class Record(NamedTuple):
+    """What there is to fit: rows, and the functions of the record's history module."""
+
+    name: str
+    tables: tuple[str, ...]
+    rows: pd.DataFrame
+    section: Any
+    as_of_year: float
+
+
+def fitted_records(scenario: Scenario) -> list[str]:
+    """Return the names of the records that the scenario fits."""
+    sections = {name: getattr(scenario, name) for name in RECORDS}
+    return [name for name, section in sections.items() if section is not None and section.fit]
+
+
+def as_of_year(scenario: Scenario) -> float:
+    """Return the forecast's now as decimal year; default: the date of the compute table."""
+    return float(decimal_year(np.datetime64(as_of_date(scenario))))
+
+
+def as_of_date(scenario: Scenario) -> str:
+    """Return the forecast's now, ISO."""
+    if scenario.as_of is not None:
+        return scenario.as_of.isoformat()
+    table = scenario.training_compute.table if scenario.training_compute else "notable_models"
+    return table_info(table).vintage.isoformat()
+
+
+def tables_of(scenario: Scenario, name: str) -> tuple[str, ...]:
+    """Return the data tables that a record is read from."""
+    if name == "training_compute":
+        assert scenario.training_compute is not None
+        return (scenario.training_compute.table,)
+    return {
+        "spending": ("training_costs",),
+        "price_performance": ("training_costs", "ml_hardware"),
+        "algorithmic_progress": ("lm_algorithmic_progress",),
+    }[name]
+
+
+def fit_records(
+    scenario: Scenario, progress: Progress | None = None
+) -> dict[str, tuple[xr.DataTree, bool]]:
+    """Return the fit of each record that the scenario fits, and whether it came from the cache.
+
+    Each is a tree with the groups posterior, prior, posterior_predictive, prior_predictive,
+    log_likelihood, observed_data, sample_stats, forecast (the columns that the forecast takes),
+    trend (quantiles over the years) and, for training compute, change_points.
+    """
+    report = progress or (lambda name, done, total: None)
+    return {
+        name: cached_tree(name, _key(scenario, name), lambda name=name: _fit(scenario, name, report))
+        for name in fitted_records(scenario)
+    }
+
+
+def _key(scenario: Scenario, name: str) -> dict[str, Any]:
+    """Return everything that a fit depends on."""
+    source = hashlib.sha256()
+    for module in (*_MODULES, f"history/{name}.py", "history/training_compute.py"):
+        source.update(files(__package__).joinpath(module).read_bytes())
+    section = getattr(scenario, name).model_dump(mode="json", exclude_none=True)
+    return {
+        "record": name,
+        "section": _without_sources(section),
+        "inference": scenario.inference.model_dump(mode="json"),
+        "as_of": as_of_date(scenario),
+        "seed": scenario.seed,
+        "data": {table: table_info(table).sha256 for table in tables_of(scenario, name)},
+        "versions": {package: version(package) for package in _PACKAGES},
+        "source": source.hexdigest(),
+    }
+
+
+def _without_sources(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_sources(v) for k, v in value.items() if k != "source"}
+    return value
+
+
+def _frame(table: str) -> pd.DataFrame:
+    """Return a table with a decimal year, without the rows that have no date."""
+    info = table_info(table)
+    frame = load_frame(table)
+    name = "name" if "name" in frame else "model"
+    year = decimal_year(frame[info.date_column].to_numpy())
+    frame = frame.assign(year=year, name=frame[name].astype(str))
+    return frame[frame["year"].notna()]
+
+
+def read_record(scenario: Scenario, name: str) -> Record:
+    """Return the rows of a record that the scenario fits, as known on its date."""
+    from .history import algorithmic_progress, price_performance, spending, training_compute
+
+    year = as_of_year(scenario)
+    tables = tables_of(scenario, name)
+    frames = [_frame(table) for table in tables]
+    section = getattr(scenario, name)
+    if name == "training_compute":
+        rows = training_compute.observations(
+            frames[0],
+            as_of_year=year,
+            since_year=section.since_year,
+            reading=section.reading,
+            top_n=section.top_n,
+        )
+    elif name == "spending":
+        rows = spending.observations(frames[0], as_of_year=year, top_n=section.top_n)
+    elif name == "price_performance":
+        rows = price_performance.observations(*frames, as_of_year=year)
+    else:
+        rows = algorithmic_progress.observations(frames[0], as_of_year=year)
+    return Record(name, tables, rows, section, year)
+
+
+def _fit(scenario: Scenario, name: str, progress: Progress) -> xr.DataTree:
+    record = read_record(scenario, name)
+    if name == "algorithmic_progress":
+        tree = _fit_algorithms(scenario, record, progress)
+    else:
+        choice = getattr(record.section, "change_points", 0)
+        counts = (0, 1, 2, 3) if choice == "average" else (choice,)
+        trees = {
+            count: _fit_trend(
+                scenario, record, count, _part(progress, name, i, len(counts))
+            )
+            for i, count in enumerate(counts)
+        }
+        tree = trees[counts[0]] if len(trees) == 1 else _averaged(trees, scenario.seed)
+    tree.attrs["data"] = json.dumps({t: _provenance(t) for t in record.tables})
+    progress(name, 1, 1)
+    return tree
+
+
+def _part(progress: Progress, name: str, index: int, parts: int) -> Callable[[int, int], None]:
+    """Return the progress of one of several fits of a record."""
+    return lambda done, total: progress(name, index * total + done, parts * total)
+
+
+def _provenance(table: str) -> dict[str, str]:
+    info = table_info(table)
+    return {
+        "title": info.title,
+        "vintage": info.vintage.isoformat(),
+        "licence": info.licence,
+        "attribution": info.attribution,
+        "sha256": info.sha256,
+    }
+
+
+def _priors(section: Any) -> dict[str, Any]:
+    priors = {field: getattr(section, field) for field in type(section).model_fields}
+    return {
+        field: prior.interval
+        for field, prior in priors.items()
+        if getattr(prior, "interval", None) is not None
+    }
+
+
+def _settings(scenario: Scenario) -> Any:
+    from .inference import SamplerSettings
+
+    return SamplerSettings(**scenario.inference.model_dump())
+
+
+def _random_key(scenario: Scenario, *names: str) -> Any:
+    """Return the random key of a named part: adding a part does not move the others."""
+    import zlib
+
+    import jax
+
+    key = jax.random.key(scenario.seed)
+    for name in names:
+        key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    return key
+
+
+def _fit_trend(
+    scenario: Scenario, record: Record, change_points: int, report: Callable[[int, int], None]
+) -> xr.DataTree:
+    """Fit the trend model with a number of change points; return its labelled tree."""
+    from . import inference
+    from .history import price_performance, training_compute, trend
+
+    rows = record.rows
+    year = rows["year"].to_numpy()
+    reading = getattr(record.section, "reading", "top-n")
+    residual = "latent_frontier" if reading == "latent-frontier" else "student_t"
+    group = rows["group"].to_numpy() if "group" in rows else np.zeros(len(rows), dtype=int)
+    result = inference.fit(
+        trend.model,
+        {
+            "year": year,
+            "log10_value": rows["log10_value"].to_numpy(),
+            "group": group,
+            "priors": _priors(record.section),
+            "change_points": change_points,
+            "residual": residual,
+        },
+        key=_random_key(scenario, record.name, str(change_points)),
+        nodes=trend.change_point_nodes(year, change_points),
+        settings=_settings(scenario),
+        progress=report,
+    )
+    grid = np.append(np.arange(np.ceil(year.min()), record.as_of_year, 0.5), record.as_of_year)
+    path = trend.log10_trend_at(result.draws, year, grid)
+    if record.name == "price_performance":
+        columns = price_performance.forecast_columns(
+            result.draws, year, as_of_year=record.as_of_year
+        )
+    else:
+        columns = training_compute.forecast_columns(
+            result.draws, year, as_of_year=record.as_of_year, reading=reading
+        )
+        path = path + (columns["log10_level"] - path[..., -1])[..., None]
+    return labelled(record, result, columns, (grid, path))
+
+
+def _fit_algorithms(scenario: Scenario, record: Record, progress: Progress) -> xr.DataTree:
+    from . import inference
+    from .history import algorithmic_progress
+
+    rows = record.rows
+    result = inference.fit(
+        algorithmic_progress.model,
+        {column: rows[column].to_numpy() for column in rows if column != "name"}
+        | {"priors": _priors(record.section)},
+        key=_random_key(scenario, record.name),
+        settings=_settings(scenario),
+        progress=_part(progress, record.name, 0, 1),
+    )
+    return labelled(record, result, algorithmic_progress.forecast_columns(result.draws), None)
+
+
+def labelled(
+    record: Record,
+    result: Any,
+    columns: dict[str, np.ndarray],
+    path: tuple[np.ndarray, np.ndarray] | None,
+) -> xr.DataTree:
+    """Return a fit as a tree of named, dimensioned variables, with its verdict in the attributes."""
+    rows = record.rows
+    observed = "log_perplexity" if "log_perplexity" in rows else "log10_value"
+    item = f"{record.name}_observation"
+    coordinates = {item: rows["name"].astype(object).to_numpy()}
+
+    def per_observation(values: np.ndarray) -> xr.Dataset:
+        dims = ("chain", "draw", item)[-values.ndim :]
+        return xr.Dataset({observed: (dims, values.astype(np.float32))}, coords=coordinates)
+
+    numbers = [column for column in rows if column != "name"]
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": _by_draw(result.draws),
+            "prior": _by_draw(result.prior),
+            "posterior_predictive": per_observation(result.predictive),
+            "prior_predictive": per_observation(result.prior_predictive),
+            "log_likelihood": per_observation(result.log_likelihood),
+            "observed_data": xr.Dataset(
+                {column: (item, rows[column].to_numpy()) for column in numbers}, coords=coordinates
+            ),
+            "sample_stats": _by_draw(result.statistics),
+            "forecast": _by_draw(columns),
+        }
+    )
+    if path is not None:
+        quantiles = np.quantile(path[1], TREND_QUANTILES, axis=(0, 1))
+        tree["trend"] = xr.DataTree(
+            xr.Dataset(
+                {"log10_value": (("quantile", "trend_year"), quantiles)},
+                coords={"quantile": list(TREND_QUANTILES), "trend_year": path[0]},
+            )
+        )
+    quantities = _quantities(tree, result, observed)
+    verdict = checks.judge(quantities)
+    tree.attrs = {
+        "record": record.name,
+        "sampler": result.sampler,
+        "quantities": json.dumps(quantities),
+        "verdict": verdict.verdict,
+        "reasons": json.dumps(verdict.reasons),
+    }
+    return tree
+
+
+def _by_draw(values: dict[str, np.ndarray]) -> xr.Dataset:
+    """Return variables with the dimensions chain, draw and, for vectors, an index of their own."""
+    return xr.Dataset(
+        {
+            name: (("chain", "draw", *(f"{name}_index" for _ in range(v.ndim - 2))), v)
+            for name, v in values.items()
+        }
+    )
+
+
+def _quantities(tree: xr.DataTree, result: Any, observed: str) -> dict[str, float]:
+    """Return what the gate judges."""
+    import arviz_stats
+
+    posterior = tree["posterior"].to_dataset()
+    varying = posterior[[n for n, v in posterior.items() if float(v.std()) > 0]]
+    r_hat = max(float(v.max()) for v in arviz_stats.rhat(varying).values())
+    effective = min(float(v.min()) for v in arviz_stats.ess(varying).values())
+    divergent = result.statistics.get("diverging")
+    replicated, data = result.predictive, tree["observed_data"][observed].to_numpy()
+    tests = {"mean": np.mean, "sd": np.std, "max": np.max}
+    tails = [
+        abs(float(np.mean(t(replicated, axis=-1) > t(data))) - 0.5) for t in tests.values()
+    ]
+    return {
+        "r_hat": r_hat,
+        "missing_effective_draws": max(0.0, 1 - effective / 400),
+        "pareto_k": result.pareto_k if result.sampler == "importance" else float("nan"),
+        "divergent_part": float("nan") if divergent is None else float(np.mean(divergent)),
+        "predictive_tail": max(tails),
+    }
+
+
+def _averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
+    """Return one fit averaged over the number of change points by pseudo-BMA weights of LOO.
+
+    Stacking would give all weight to one of models that predict alike (Yao et al. 2018).
+    """
+    import arviz_stats
+
+    loo = {str(count): arviz_stats.loo(tree) for count, tree in trees.items()}
+    table = arviz_stats.compare(loo, method="pseudo-BMA")
+    weights = np.array([float(table.loc[str(count), "weight"]) for count in trees])
+    first = next(iter(trees.values()))
+    chains, draws = first["forecast"]["doubling_time_years"].shape
+    edges = np.rint(np.cumsum(weights) * draws).astype(int)
+    model = np.searchsorted(edges, np.arange(draws), side="right")
+    order = np.random.default_rng(seed).permutation(draws)
+
+    def mixed(group: str) -> xr.Dataset:
+        parts = [tree[group].to_dataset() for tree in trees.values()]
+        shared = set.intersection(*({n for n, v in p.items()} for p in parts))
+        shared = {n for n in shared if len({p[n].shape for p in parts}) == 1}
+        pieces = [
+            part[sorted(shared)].isel(draw=np.flatnonzero(model == k))
+            for k, part in enumerate(parts)
+        ]
+        together = xr.concat(pieces, dim="draw").assign_coords(draw=np.arange(draws))
+        return together.isel(draw=order).assign_coords(draw=np.arange(draws))
+
+    tree = first.copy()
+    for group in ("posterior", "posterior_predictive", "log_likelihood", "sample_stats", "forecast"):
+        tree[group] = xr.DataTree(mixed(group))
+    count = np.broadcast_to(np.array(list(trees))[model][order], (chains, draws))
+    tree["posterior"] = xr.DataTree(
+        tree["posterior"].to_dataset().assign(number_of_change_points=(("chain", "draw"), count))
+    )
+    tree["trend"] = xr.DataTree(
+        sum(w * t["trend"].to_dataset() for w, t in zip(weights, trees.values(), strict=True))
+    )
+    names = [str(c) for c in trees]
+    tree["change_points"] = xr.DataTree(
+        xr.Dataset(
+            {
+                "elpd_loo": ("model", [float(loo[n].elpd) for n in names]),
+                "elpd_loo_se": ("model", [float(loo[n].se) for n in names]),
+                "weight": ("model", weights),
+            },
+            coords={"model": list(trees)},
+        )
+    )
+    judged = {f"{c} change points": _verdict_of(t) for c, t in trees.items()}
+    relevant = {k: v for (k, v), w in zip(judged.items(), weights, strict=True) if w >= 0.05}
+    verdict = checks.together(relevant)
+    tree.attrs |= {"verdict": verdict.verdict, "reasons": json.dumps(verdict.reasons)}
+    return tree
+
+
+def _verdict_of(tree: xr.DataTree) -> checks.Verdict:
+    return checks.Verdict(tree.attrs["verdict"], tuple(json.loads(tree.attrs["reasons"])))
+
+
+def verdict_of_all(trees: dict[str, xr.DataTree]) -> checks.Verdict:
+    """Return the verdict on all records together."""
+    return checks.together({name: _verdict_of(tree) for name, tree in trees.items()})

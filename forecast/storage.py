@@ -1,0 +1,147 @@
+"""Results on disk: Zarr v3 with checksums, written whole or not at all; exports; the fit cache."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+import zarr.codecs
+
+EXPORT_FORMATS = ("netcdf", "parquet", "csv")
+
+
+@contextmanager
+def written_whole(target: Path, *, overwrite: bool = False) -> Any:
+    """Give a temporary sibling folder to fill; it becomes ``target`` only if nothing failed.
+
+    Raises ``FileExistsError`` if ``target`` exists and may not be overwritten. On any failure, also
+    Ctrl-C or a full disk, the temporary folder is removed and ``target`` is as it was.
+    """
+    target = Path(target)
+    refuse_existing(target, overwrite=overwrite)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            target.rename(old / target.name)
+            temporary.rename(target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_existing(target: Path, *, overwrite: bool) -> None:
+    """Raise ``FileExistsError`` if ``target`` exists and may not be overwritten."""
+    if Path(target).exists() and not overwrite:
+        raise FileExistsError(f"output: {str(target)!r} exists; give --overwrite to replace it")
+
+
+def write_tree(tree: xr.DataTree, path: Path) -> None:
+    """Write a tree as a Zarr v3 store whose chunks carry a crc32c checksum."""
+    codecs = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
+    encoding = {
+        node.path: {
+            name: {"compressors": codecs}
+            for name, variable in node.to_dataset(inherit=False).variables.items()
+            if variable.dtype.kind in "fiub"
+        }
+        for node in tree.subtree
+    }
+    tree.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+
+
+def read_tree(path: Path) -> xr.DataTree:
+    """Return a tree written by `write_tree`, loaded; raises ``ValueError`` if it is not one."""
+    path = Path(path)
+    if not (path / "zarr.json").is_file():
+        raise ValueError(f"{str(path)!r} is not a result (a Zarr v3 store); expected result.zarr")
+    with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
+        return tree.load()
+
+
+def find_result(path: Path) -> Path:
+    """Return the store in a result folder, or the store itself."""
+    inner = Path(path) / "result.zarr"
+    return inner if inner.is_dir() else Path(path)
+
+
+def export(tree: xr.DataTree, target: Path, kind: str, *, overwrite: bool = False) -> list[Path]:
+    """Write a tree as ``netcdf`` (one file) or as ``parquet`` or ``csv`` (a folder, one a table).
+
+    A table holds the variables of a group that share their dimensions, one row an element.
+    Raises ``ValueError`` for an unknown kind and ``FileExistsError`` as `written_whole` does.
+    """
+    if kind not in EXPORT_FORMATS:
+        raise ValueError(f"format: got {kind!r}, expected one of {', '.join(EXPORT_FORMATS)}")
+    target = Path(target)
+    if kind == "netcdf":
+        refuse_existing(target, overwrite=overwrite)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".export.", dir=target.parent) as folder:
+            temporary = Path(folder) / "result.nc"
+            tree.to_netcdf(temporary, engine="h5netcdf")
+            temporary.replace(target)
+        return [target]
+    with written_whole(target, overwrite=overwrite) as folder:
+        for name, frame in _tables(tree):
+            if kind == "csv":
+                frame.to_csv(folder / f"{name}.csv", index=False)
+            else:
+                frame.to_parquet(folder / f"{name}.parquet", index=False)
+    return sorted(target.iterdir())
+
+
+def _tables(tree: xr.DataTree) -> list[tuple[str, Any]]:
+    tables = []
+    for node in tree.subtree:
+        dataset = node.to_dataset(inherit=False)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for name, variable in dataset.data_vars.items():
+            groups.setdefault(tuple(str(d) for d in variable.dims), []).append(str(name))
+        for dims, names in groups.items():
+            label = "-".join([node.path.strip("/").replace("/", "-"), *dims]) or "root"
+            frame = dataset[names].to_dataframe().reset_index() if dims else None
+            if frame is not None:
+                tables.append((label, frame))
+    return tables
+
+
+def cache_directory() -> Path:
+    """Return where fits are kept: ``$AITIMELINES_CACHE``, or the user's cache folder."""
+    from platformdirs import user_cache_dir
+
+    return Path(os.environ.get("AITIMELINES_CACHE") or user_cache_dir("aitimelines"))
+
+
+def cached_tree(
+    name: str, key: Mapping[str, Any], make: Callable[[], xr.DataTree]
+) -> tuple[xr.DataTree, bool]:
+    """Return (tree, whether it came from the cache); make and keep it if it is not there.
+
+    key: everything that the tree depends on, as plain JSON values.
+    """
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    path = cache_directory() / "fits" / f"{name}-{digest[:24]}.zarr"
+    if path.exists():
+        try:
+            return read_tree(path), True
+        except Exception:  # a damaged entry is made anew
+            shutil.rmtree(path, ignore_errors=True)
+    tree = make()
+    with written_whole(path, overwrite=True) as folder:
+        write_tree(tree, folder / "store")
+        for item in (folder / "store").iterdir():
+            item.rename(folder / item.name)
+        (folder / "store").rmdir()
+    return tree, False
