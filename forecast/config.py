@@ -99,8 +99,8 @@ _POSITIVE = (
     "residual_scale_nat",
     "degrees_of_freedom",
     "gap_oom",
-    "parameter_exponent",
-    "data_exponent",
+    "parameter_elasticity",
+    "data_elasticity",
     "ceiling_oom",
     "sharpness",
 )
@@ -194,8 +194,8 @@ class AlgorithmicProgress(Gain):
     """Algorithmic progress of training, fitted to language models or given by priors."""
 
     fit: bool = False
-    parameter_exponent: Prior | None = None
-    data_exponent: Prior | None = None
+    parameter_elasticity: Prior | None = None
+    data_elasticity: Prior | None = None
     log_reference_loss: Prior | None = None
     residual_scale_nat: Prior | None = None
     degrees_of_freedom: Prior | None = None
@@ -203,8 +203,8 @@ class AlgorithmicProgress(Gain):
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "AlgorithmicProgress":
         names = (
-            "parameter_exponent",
-            "data_exponent",
+            "parameter_elasticity",
+            "data_elasticity",
             "log_reference_loss",
             "residual_scale_nat",
             "degrees_of_freedom",

@@ -341,12 +341,14 @@ def _derivatives(
     here, up, down, both_up, both_down = np.split(
         values.reshape(len(position), -1), np.cumsum([1, size, size, len(row)]), axis=1
     )
-    diagonal = up + down - 2 * here
+    with np.errstate(invalid="ignore"):  # a step too far has density 0 and is not taken
+        diagonal = up + down - 2 * here
+        mixed = (both_up + both_down - 2 * here - diagonal[:, row] - diagonal[:, column]) / 2
+        gradient = (up - down) / (2 * step)
     hessian = np.zeros((len(position), size, size))
     hessian[:, np.arange(size), np.arange(size)] = diagonal
-    mixed = (both_up + both_down - 2 * here - diagonal[:, row] - diagonal[:, column]) / 2
     hessian[:, row, column] = hessian[:, column, row] = mixed
-    return here[:, 0], (up - down) / (2 * step), hessian / step**2
+    return here[:, 0], gradient, hessian / step**2
 
 
 def _newton(
@@ -363,8 +365,7 @@ def _newton(
         curvature = np.einsum("nij,nj,nkj->nik", axes, np.abs(scale) + 1e-6, axes)
         damped = curvature + damping[active, None, None] * identity
         trial = position[active] + np.linalg.solve(damped, gradient[active, :, None])[..., 0]
-        with np.errstate(invalid="ignore"):
-            new = _derivatives(compiled, trial, nodes[active])
+        new = _derivatives(compiled, trial, nodes[active])
         gain = np.nan_to_num(new[0] - value[active], nan=-np.inf)
         better = gain > 0
         moved = active[better]

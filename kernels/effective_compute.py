@@ -14,7 +14,7 @@ class Gain(NamedTuple):
 
     doubling_time_years, long_run_doubling_time_years, slowdown_half_life_years: as in `Trend`
     ceiling_oom: the most it can ever give [OOM]
-    Leaves have shape (component,): one path for each component of the requirement.
+    Leaves have shape (path,): one for each reference year (and progress) that is asked for.
     """
 
     doubling_time_years: Array
@@ -34,9 +34,9 @@ class World(NamedTuple):
     log10_spending_share:        most of it that one training run can take [log10]
     resource_limits:             Trend, leaves (limit,) [log10 FLOP] (power, chips, data, latency)
     limit_years_from_now:        (limit,), when each of these levels holds [yr from now]
-    algorithmic_progress:        Gain, leaves (component,)
-    post_training:               Gain, leaves (component,)
-    years_since_reference:       (component,), now minus the year of the requirement's algorithms
+    algorithmic_progress:        Gain, leaves (path,)
+    post_training:               Gain, leaves (path,)
+    years_since_reference:       (path,), now minus the year of the requirement's algorithms
     sharpness:                   of the soft caps
     """
 
@@ -83,7 +83,7 @@ def log10_physical_compute(world: World, years_from_now: Array, *, by_spending: 
 def gain_oom(
     gain: Gain, years_since_reference: Array, years_from_now: Array, sharpness: Array
 ) -> Array:
-    """Return the gain since each reference year, (component, year) [OOM], under its ceiling."""
+    """Return the gain since each reference year, (path, year) [OOM], under its ceiling."""
     column = Gain(*(leaf[:, None] for leaf in gain))
     trend = Trend(jnp.zeros_like(column.ceiling_oom), *column[:3])
     # Up to now the gain is log-linear from the reference year; slowing starts now.
@@ -94,10 +94,9 @@ def gain_oom(
 
 
 def log10_effective_compute(world: World, years_from_now: Array, *, by_spending: bool) -> Array:
-    """Return E(t), (component, year) [log10 FLOP in the algorithms of the reference year].
+    """Return E(t), (path, year) [log10 FLOP in the algorithms of the reference year].
 
-    E = physical compute + algorithmic progress + post-training gains since the reference year of
-    each component of the requirement.
+    E = physical compute + algorithmic progress + post-training gains since each reference year.
     """
     physical = log10_physical_compute(world, years_from_now, by_spending=by_spending)
     since = world.years_since_reference

@@ -8,7 +8,7 @@ for bit, for any chunking and any number of devices, in memory that does not gro
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,13 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from .quasi_random import Points, bits_at, normal, uniform
+from .quasi_random import BITS, Points, bits_at, normal, uniform
 
 TILE = 1024
+_MOST_TILES = 2**BITS // TILE  # of a replicate: after 2^32 points they would repeat
 _UNITS_PER_ONE = 2.0**30  # tile sums are added as integers in units of 2^-30
 
-Statistic = Callable[[Array], Array]
+Statistic = Callable[[Array, Any], Array]
 
 
 class Inputs(NamedTuple):
@@ -43,8 +44,8 @@ class Inputs(NamedTuple):
 
 
 def dimension(inputs: Inputs) -> int:
-    """Return the number of Sobol' coordinates: one an input, one a fitted record."""
-    return inputs.location.shape[0] + len(inputs.rows)
+    """Return the number of Sobol' coordinates: one an input, one a fitted record, at least one."""
+    return max(1, inputs.location.shape[0] + len(inputs.rows))
 
 
 def inputs_at(inputs: Inputs, points: Points, replicate: Array, index: Array) -> Array:
@@ -64,13 +65,18 @@ def inputs_at(inputs: Inputs, points: Points, replicate: Array, index: Array) ->
 
 
 def _tile_sum(
-    statistic: Statistic, inputs: Inputs, points: Points, tiles: Array, number: Array
+    statistic: Statistic,
+    inputs: Inputs,
+    shared: Any,
+    points: Points,
+    tiles: Array,
+    number: Array,
 ) -> Array:
     """Return the sum of ``statistic`` over one tile of one replicate."""
     replicate, tile = number // tiles, number % tiles
     index = tile.astype(jnp.uint32) * TILE + jnp.arange(TILE, dtype=jnp.uint32)
     values = inputs_at(inputs, points, replicate.astype(jnp.int32), index)
-    return jnp.sum(jax.vmap(statistic)(values), axis=0)
+    return jnp.sum(jax.vmap(statistic, in_axes=(0, None))(values, shared), axis=0)
 
 
 @partial(jax.jit, static_argnames=("statistic", "mesh"))
@@ -78,27 +84,32 @@ def tile_sums(
     statistic: Statistic,
     mesh: Mesh,
     inputs: Inputs,
+    shared: Any,
     points: Points,
     tiles: Array,
     numbers: Array,
 ) -> Array:
     """Return the sums of ``statistic`` over the tiles ``numbers``, (tile, ...), on all devices.
 
+    statistic(values, shared): values (input,) of one draw, shared the same for all draws.
+
     tiles: scalar, tiles in a replicate; numbers: int32 (tile,), replicate x tiles + tile, a
     multiple of the device count long.
     """
 
-    def on_one_device(inputs: Inputs, points: Points, tiles: Array, numbers: Array) -> Array:
-        return jax.lax.map(partial(_tile_sum, statistic, inputs, points, tiles), numbers)
+    def on_one_device(
+        inputs: Inputs, shared: Any, points: Points, tiles: Array, numbers: Array
+    ) -> Array:
+        return jax.lax.map(partial(_tile_sum, statistic, inputs, shared, points, tiles), numbers)
 
     everywhere, split = PartitionSpec(), PartitionSpec("tile")
     return jax.shard_map(
         on_one_device,
         mesh=mesh,
-        in_specs=(everywhere, everywhere, everywhere, split),
+        in_specs=(everywhere, everywhere, everywhere, everywhere, split),
         out_specs=split,
         check_vma=False,
-    )(inputs, points, tiles, numbers)
+    )(inputs, shared, points, tiles, numbers)
 
 
 def device_mesh(devices: int | None = None) -> Mesh:
@@ -116,6 +127,7 @@ def device_mesh(devices: int | None = None) -> Mesh:
 def replicate_means(
     statistic: Statistic,
     inputs: Inputs,
+    shared: Any,
     points: Points,
     samples: int,
     *,
@@ -124,7 +136,7 @@ def replicate_means(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (samples done, running sums); the last one holds the mean of each replicate.
 
-    statistic: of one draw's inputs, values in [0, 1], shape (output,)
+    statistic: of one draw's inputs and ``shared``, values in [0, 1], shape (output,)
     samples:   in all replicates together, a multiple of replicates x TILE
     chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer
 
@@ -133,9 +145,10 @@ def replicate_means(
     """
     replicates = points.shifts.shape[0]
     tiles, remainder = divmod(samples, replicates * TILE)
-    if tiles < 1 or remainder:
+    if remainder or not 1 <= tiles <= _MOST_TILES:
         raise ValueError(
-            f"samples: got {samples}, expected a multiple of {replicates} replicates x {TILE}"
+            f"samples: got {samples}, expected a multiple of {replicates} replicates x {TILE}, "
+            "at most 2^32 a replicate"
         )
     total = None
     step = chunk * mesh.size
@@ -145,7 +158,9 @@ def replicate_means(
         # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
         numbers = np.resize(wanted, min(step, -(-last // mesh.size) * mesh.size)).astype(np.int32)
         sums = np.asarray(
-            tile_sums(statistic, mesh, inputs, points, jnp.int32(tiles), jnp.asarray(numbers))
+            tile_sums(
+                statistic, mesh, inputs, shared, points, jnp.int32(tiles), jnp.asarray(numbers)
+            )
         )[: len(wanted)]
         if not np.isfinite(sums).all():
             raise FloatingPointError(

@@ -4,6 +4,8 @@ The weights sum to at most one; what is missing is the weight of "none of these"
 no amount of compute reaches this way.
 """
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import expit, ndtr
@@ -31,12 +33,12 @@ def cumulative(kind: str, parameters: Array, log10_flop: Array) -> Array:
 
 
 def mixture_cumulative(
-    kinds: tuple[str, ...], weights: Array, parameters: Array, log10_flop: Array
+    kinds: tuple[str, ...], weights: Array, parameters: Array, log10_flop: Sequence[Array]
 ) -> Array:
     """Return P(requirement <= ...) of the mixture.
 
-    weights: (component,), sum <= 1; parameters: (component, 3); log10_flop: (component, ...), the
-    effective compute in the algorithms of each component's own reference year.
+    weights: (component,), sum <= 1; parameters: (component, 3); log10_flop: one array a component,
+    the effective compute in the algorithms of its own reference year.
     """
     parts = [
         weights[k] * cumulative(kind, parameters[k], log10_flop[k]) for k, kind in enumerate(kinds)

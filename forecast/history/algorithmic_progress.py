@@ -66,20 +66,26 @@ def model(
 ) -> None:
     """NumPyro model 7 with Student-t residuals of log perplexity; arrays are (observation,).
 
-    Sites: doubling_time_years (of effective compute), parameter_share, parameter_exponent (alpha_p),
-    data_exponent (beta_d), log_reference_loss and parameter_part_of_loss (benchmark,; at mean year,
+    Sites: doubling_time_years (of effective compute), parameter_share, parameter_elasticity and
+    data_elasticity (-d ln loss / d ln N and D amid the record), log_reference_loss and parameter_part_of_loss (benchmark,; at mean year,
     log parameters and log tokens: exp(a_b) + exp(b_b) and the first term's part of it),
-    residual_scale_nat, degrees_of_freedom; deterministic alpha_year, beta_year.
+    residual_scale_nat, degrees_of_freedom; deterministic parameter_exponent (alpha_p),
+    data_exponent (beta_d), alpha_year, beta_year.
     """
     doubling = numpyro.sample("doubling_time_years", distribution(*priors["doubling_time_years"]))
     share = numpyro.sample("parameter_share", dist.Beta(1.5, 1.5))
-    alpha = numpyro.sample("parameter_exponent", distribution(*priors["parameter_exponent"]))
-    beta = numpyro.sample("data_exponent", distribution(*priors["data_exponent"]))
+    by_parameters = numpyro.sample(
+        "parameter_elasticity", distribution(*priors["parameter_elasticity"])
+    )
+    by_data = numpyro.sample("data_elasticity", distribution(*priors["data_elasticity"]))
     many = [len(BENCHMARKS)]
     log_loss = numpyro.sample(
         "log_reference_loss", distribution(*priors["log_reference_loss"]).expand(many).to_event(1)
     )
     part = numpyro.sample("parameter_part_of_loss", dist.Beta(2, 2).expand(many).to_event(1))
+    # The data say how loss responds as a whole; the exponents follow from each term's part of it.
+    alpha = numpyro.deterministic("parameter_exponent", by_parameters / part.mean())
+    beta = numpyro.deterministic("data_exponent", by_data / (1 - part).mean())
     rate = jnp.log(2) / doubling
     alpha_year = numpyro.deterministic("alpha_year", share * rate * alpha)
     beta_year = numpyro.deterministic("beta_year", (1 - share) * rate * beta)

@@ -1,0 +1,357 @@
+"""The same answer for any chunk and any number of devices, with an honest error."""
+
+import gc
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from aitimelines.kernels import ensemble, quasi_random
+from aitimelines.kernels.ensemble import TILE, Inputs, replicate_means
+from jax.scipy.special import ndtr
+from scipy import stats
+
+REPLICATES = 16
+INPUTS_AT = jax.jit(ensemble.inputs_at)
+BITS_AT = jax.jit(quasi_random.bits_at)
+LOCATION = np.array([0.3, 2.0, -1.0, 0.1])
+SCALE = np.array([1.2, 0.8, 2.0, 0.4])
+IS_UNIFORM = np.array([False, True, False, True])
+IS_LOG = np.array([False, False, True, True])
+
+
+def posterior(dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """Return rows for each replicate, (replicate, row, column), of which 37 is no power of two."""
+    rows = np.random.default_rng(0).normal(size=(REPLICATES, 37, 2))
+    return rows.astype(dtype)
+
+
+def inputs(dtype: type[np.floating] = np.float32) -> Inputs:
+    return Inputs(
+        jnp.asarray(LOCATION, dtype),
+        jnp.asarray(SCALE, dtype),
+        jnp.asarray(IS_UNIFORM),
+        jnp.asarray(IS_LOG),
+        (jnp.asarray(posterior(dtype)),),
+    )
+
+
+def points(seed: int = 0) -> quasi_random.Points:
+    """Return more dimensions than most tests need: every shape of them is a compilation."""
+    return quasi_random.randomise(jax.random.key(seed), 6, REPLICATES)
+
+
+def curve(values: jax.Array, years: jax.Array) -> jax.Array:
+    """Return a probability at each of some years, from all inputs of a draw."""
+    first, second, third, fourth, slope, level = values
+    path = first + level + jnp.log1p(third) + jnp.exp(0.1 * slope) * fourth * years
+    return ndtr(jax.lax.cummax(path) - second)
+
+
+def years(dtype: type[np.floating] = np.float32) -> jax.Array:
+    return jnp.linspace(0, 6, 24, dtype=dtype)
+
+
+def last(means: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
+    *_, (_, values) = means
+    return values
+
+
+def means(tiles: int, *, devices: int = 8, chunk: int = 64, seed: int = 0) -> np.ndarray:
+    mesh = ensemble.device_mesh(devices)
+    samples = REPLICATES * tiles * TILE
+    return last(
+        replicate_means(curve, inputs(), years(), points(seed), samples, mesh=mesh, chunk=chunk)
+    )
+
+
+@pytest.fixture(scope="module")
+def reference() -> np.ndarray:
+    return means(3)
+
+
+# --- the same answer -----------------------------------------------------------------------------
+
+
+def test_there_are_eight_devices() -> None:
+    assert len(jax.devices()) == 8
+
+
+@pytest.mark.parametrize("devices", [1, 2, 8])
+@pytest.mark.parametrize("chunk", [1, 3, 64])
+def test_bits_do_not_depend_on_chunk_or_devices(
+    reference: np.ndarray, devices: int, chunk: int
+) -> None:
+    assert means(3, devices=devices, chunk=chunk).tobytes() == reference.tobytes()
+
+
+def test_bits_do_not_depend_on_how_many_devices_the_process_has(reference: np.ndarray) -> None:
+    environment = os.environ | {"XLA_FLAGS": ""}
+    done = subprocess.run(
+        [sys.executable, __file__], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    devices, digits = done.stdout.split()
+    assert (int(devices), bytes.fromhex(digits)) == (1, reference.tobytes())
+
+
+def test_means_against_numpy(reference: np.ndarray) -> None:
+    made = points()
+    index = np.arange(3 * TILE, dtype=np.uint32)
+    for replicate in (0, REPLICATES - 1):
+        bits = np.asarray(
+            BITS_AT(made.directions[replicate], made.shifts[replicate], jnp.asarray(index))
+        )
+        u = (bits + 0.5) / 2.0**32
+        base = np.where(IS_UNIFORM[:, None], u[:4], stats.norm.ppf(u[:4]))
+        value = LOCATION[:, None] + SCALE[:, None] * base
+        first, second, third, fourth = np.where(IS_LOG[:, None], np.exp(value), value)
+        slope, level = posterior()[replicate][(u[4] * 37).astype(int)].T
+        path = first + level + np.log1p(third) + np.exp(0.1 * slope) * fourth * years()[:, None]
+        top = np.maximum.accumulate(path, axis=0)
+        expected = stats.norm.cdf(top - second).mean(axis=1)
+        np.testing.assert_allclose(reference[replicate], expected, rtol=0, atol=1e-6)
+
+
+def test_float32_is_float64_within_1e_6(reference: np.ndarray) -> None:
+    mesh = ensemble.device_mesh()
+    with jax.enable_x64(True):
+        double = last(
+            replicate_means(
+                curve,
+                inputs(np.float64),
+                years(np.float64),
+                points(),
+                REPLICATES * 3 * TILE,
+                mesh=mesh,
+            )
+        )
+    np.testing.assert_allclose(reference, double, rtol=0, atol=1e-6)
+
+
+def test_progress_is_told_and_ends_with_all_samples() -> None:
+    samples = REPLICATES * 3 * TILE
+    mesh = ensemble.device_mesh(2)
+    steps = list(replicate_means(curve, inputs(), years(), points(), samples, mesh=mesh, chunk=9))
+    done = [number for number, _ in steps]
+    assert done == [18 * TILE, 36 * TILE, samples]
+    # What is not done yet counts as zero.
+    assert (np.diff([values.sum() for _, values in steps]) > 0).all()
+
+
+# --- memory and compilation ----------------------------------------------------------------------
+
+
+def live_bytes(tiles: int) -> int:
+    means(tiles, chunk=1)
+    gc.collect()
+    return sum(array.nbytes for array in jax.live_arrays())
+
+
+def test_memory_does_not_grow_with_the_samples() -> None:
+    assert live_bytes(1) == live_bytes(64)
+
+
+def test_one_call_holds_no_more_for_more_samples() -> None:
+    made, given = points(), inputs()
+    mesh = ensemble.device_mesh(1)
+    held = set()
+    for tiles in (1, 16):
+        samples = REPLICATES * tiles * TILE
+        steps = replicate_means(curve, given, years(), made, samples, mesh=mesh, chunk=3)
+        for _ in steps:
+            held.add(sum(array.nbytes for array in jax.live_arrays()))
+    assert max(held) - min(held) < 24 * 4 * 100
+
+
+def test_one_compilation_for_all_sample_counts_and_values() -> None:
+    def statistic(values: jax.Array, offset: jax.Array) -> jax.Array:
+        return ndtr(values[:1] + offset)
+
+    mesh = ensemble.device_mesh(2)
+    before = ensemble.tile_sums._cache_size()
+    for tiles, shift in ((1, 0.0), (2, 0.5), (7, 1.0)):
+        given = inputs()._replace(location=jnp.asarray(LOCATION + shift, jnp.float32))
+        samples = REPLICATES * tiles * TILE
+        offset = jnp.float32(shift)
+        last(replicate_means(statistic, given, offset, points(tiles), samples, mesh=mesh, chunk=4))
+    assert ensemble.tile_sums._cache_size() - before == 1
+
+
+# --- what a draw is made of ----------------------------------------------------------------------
+
+
+def joint(values: jax.Array, _: None) -> jax.Array:
+    """Return whether both columns of each record come from the same row of the same replicate."""
+    number, negative, square_root, square = values[-4:]
+    return jnp.array([number == -negative, square_root**2 == square, number == square_root])
+
+
+def test_posterior_rows_stay_joint() -> None:
+    numbers = np.arange(REPLICATES * 64, dtype=np.float32).reshape(REPLICATES, 64)
+    records = (
+        jnp.asarray(np.stack([numbers, -numbers], axis=-1)),
+        jnp.asarray(np.stack([numbers, numbers**2], axis=-1)),
+    )
+    given = inputs()._replace(rows=records)
+    mesh = ensemble.device_mesh(1)
+    values = last(replicate_means(joint, given, None, points(1), REPLICATES * TILE, mesh=mesh))
+    np.testing.assert_array_equal(values[:, :2], 1)
+    # Rows of different records are independent: the same one in 64 draws of 4096.
+    assert 0.3 / 64 < values[:, 2].mean() < 3 / 64
+
+
+def test_each_replicate_draws_its_own_rows_equally_often() -> None:
+    rows = np.arange(REPLICATES * 32, dtype=np.float32).reshape(REPLICATES, 32, 1)
+    given = inputs()._replace(rows=(jnp.asarray(rows),))
+    made = points()
+    index = jnp.arange(TILE, dtype=jnp.uint32)
+    for replicate in (0, 7):
+        drawn = INPUTS_AT(given, made, jnp.int32(replicate), index)[:, -1]
+        found, counts = np.unique(np.asarray(drawn), return_counts=True)
+        np.testing.assert_array_equal(found, rows[replicate, :, 0])
+        np.testing.assert_array_equal(counts, TILE // 32)
+
+
+def test_inputs_have_their_distributions() -> None:
+    index = jnp.arange(2**13, dtype=jnp.uint32)
+    drawn = np.asarray(INPUTS_AT(inputs(), points(), jnp.int32(3), index), dtype=float)
+    expected = [
+        stats.norm(0.3, 1.2),
+        stats.uniform(2.0, 0.8),
+        stats.lognorm(s=2.0, scale=np.exp(-1)),
+        stats.loguniform(np.exp(0.1), np.exp(0.5)),
+    ]
+    for column, distribution in zip(drawn.T, expected, strict=False):
+        assert stats.kstest(column, distribution.cdf).statistic < 1e-3
+    correlation = np.corrcoef(stats.rankdata(drawn[:, :4], axis=0), rowvar=False)
+    assert np.abs(correlation - np.eye(4)).max() < 0.02
+
+
+def test_dimension_counts_inputs_and_records() -> None:
+    assert ensemble.dimension(inputs()) == 5
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def bad_below(values: jax.Array, limits: jax.Array) -> jax.Array:
+    """Return NaN where the first input is below the first limit, +inf below the second."""
+    bad = jnp.where(values[0] < limits[1], jnp.inf, 0.5)
+    return jnp.where(values[0] < limits[0], jnp.nan, bad)[None]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["NaN", "infinity"])
+def test_nan_and_infinity_are_refused_and_the_tile_named(which: int) -> None:
+    made = points()
+    first = np.stack(
+        [
+            INPUTS_AT(inputs(), made, jnp.int32(r), jnp.arange(3 * TILE, dtype=jnp.uint32))
+            for r in range(REPLICATES)
+        ]
+    )[:, :, 0]
+    lowest = first.reshape(-1, TILE).min(axis=1)
+    limits = np.full(2, -np.inf, dtype=np.float32)
+    limits[which] = np.sort(lowest)[1]  # exactly one tile has a draw below this
+    steps = replicate_means(
+        bad_below,
+        inputs(),
+        jnp.asarray(limits),
+        made,
+        REPLICATES * 3 * TILE,
+        mesh=ensemble.device_mesh(2),
+        chunk=3,
+    )
+    with pytest.raises(FloatingPointError, match=rf"in tile {np.argmin(lowest)}$"):
+        last(steps)
+
+
+@pytest.mark.parametrize("samples", [0, -REPLICATES * TILE, 1, TILE, REPLICATES * TILE + 1])
+def test_sample_counts_that_do_not_divide_are_refused(samples: int) -> None:
+    steps = replicate_means(
+        curve, inputs(), years(), points(), samples, mesh=ensemble.device_mesh(1)
+    )
+    with pytest.raises(ValueError, match=f"^samples: got {samples}, expected a multiple of 16"):
+        next(steps)
+
+
+def test_more_samples_than_there_are_points_are_refused() -> None:
+    samples = REPLICATES * (2**32 + TILE)
+    steps = replicate_means(
+        curve, inputs(), years(), points(), samples, mesh=ensemble.device_mesh(1)
+    )
+    with pytest.raises(ValueError, match=f"^samples: got {samples}"):
+        next(steps)
+
+
+@pytest.mark.parametrize("devices", [-1, 0, 9])
+def test_device_counts_out_of_range_are_refused(devices: int) -> None:
+    with pytest.raises(ValueError, match=f"^devices: got {devices}, expected 1 to 8"):
+        ensemble.device_mesh(devices)
+
+
+# --- gradients and the Monte Carlo error ---------------------------------------------------------
+
+
+def test_gradient_of_a_probability_agrees_with_finite_differences() -> None:
+    with jax.enable_x64(True):
+        given, made = inputs(np.float64), points()
+        index = jnp.arange(2 * TILE, dtype=jnp.uint32)
+
+        @jax.jit
+        def probability(location: jax.Array) -> jax.Array:
+            moved = given._replace(location=location)
+            values = ensemble.inputs_at(moved, made, jnp.int32(0), index)
+            return jax.vmap(curve, in_axes=(0, None))(values, years(np.float64))[:, 12].mean()
+
+        gradient = np.asarray(jax.grad(probability)(given.location))
+        step = 1e-4
+        moves = step * np.eye(4)
+        differences = [
+            float(probability(LOCATION + move) - probability(LOCATION - move)) / (2 * step)
+            for move in moves
+        ]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-6)
+
+
+def gaussian(values: jax.Array, threshold: jax.Array) -> jax.Array:
+    return ndtr(threshold - values.sum())[None]
+
+
+def test_spread_between_replicates_is_the_error() -> None:
+    seeds, threshold = 24, 1.0
+    location, scale = np.array([0.2, -0.4, 0.5]), np.array([0.7, 0.4, 1.1])
+    given = Inputs(
+        jnp.asarray(location, jnp.float32),
+        jnp.asarray(scale, jnp.float32),
+        jnp.zeros(3, bool),
+        jnp.zeros(3, bool),
+        (),
+    )
+    exact = stats.norm.cdf((threshold - location.sum()) / np.sqrt(1 + np.sum(scale**2)))
+    z = []
+    for seed in range(seeds):
+        values = last(
+            replicate_means(
+                gaussian,
+                given,
+                jnp.float32(threshold),
+                points(seed),
+                REPLICATES * TILE,
+                mesh=ensemble.device_mesh(8),
+            )
+        )[:, 0]
+        standard_error = values.std(ddof=1) / np.sqrt(REPLICATES)
+        assert standard_error < 1e-4
+        z.append((values.mean() - exact) / standard_error)
+    low, high = stats.chi2(seeds).ppf([1e-4, 1 - 1e-4]) / seeds
+    assert low < np.mean(np.square(z)) < high
+    assert abs(np.mean(z)) < 4 / np.sqrt(seeds)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{len(jax.devices())} {means(3, devices=1).tobytes().hex()}")
