@@ -487,9 +487,7 @@ def _prior_group(problem: Problem, points: quasi_random.Points, tree: xr.DataTre
     return prior.isel(draw=slice(count), missing_dims="ignore").assign(own)
 
 
-def _provenance(
-    scenario: Scenario, fits: dict[str, xr.DataTree], samples: int
-) -> dict[str, Any]:
+def _provenance(scenario: Scenario, fits: dict[str, xr.DataTree], samples: int) -> dict[str, Any]:
     """Return what the result was made from; nothing in it depends on the clock."""
     verdict = verdict_of_all(fits)
     data: dict[str, Any] = {}

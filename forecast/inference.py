@@ -79,13 +79,14 @@ class Fit(NamedTuple):
 class _Compiled(NamedTuple):
     """The few functions of a model that are compiled, all in float64 and batched.
 
-    prior: keys -> unconstrained draws, values of all sites, parameters of the observed distribution
+    prior: (keys, node) -> unconstrained draws, values of all sites, parameters of the observed
+        distribution
     log_density: (unconstrained, node) -> log joint density
     outputs: (unconstrained, node) -> values of all sites, log likelihood, parameters as above
     observed: name of the observed distribution
     """
 
-    prior: Callable[[Array], tuple[Array, dict[str, Array], tuple[Array, ...]]]
+    prior: Callable[[Array, np.ndarray], tuple[Array, dict[str, Array], tuple[Array, ...]]]
     log_density: Callable[[np.ndarray, np.ndarray], np.ndarray]
     outputs: Callable[[np.ndarray, np.ndarray], tuple[dict[str, Array], Array, tuple[Array, ...]]]
     observed: str
@@ -130,8 +131,10 @@ def fit(
         points = np.zeros((1, 1)) if nodes is None else np.asarray(nodes, dtype=float)
         compiled = _compile(model, arguments, None if nodes is None else jnp.asarray(points[0]))
         prior_key, importance_key, nuts_key, output_key = jax.random.split(key, 4)
+        rng = np.random.default_rng(np.asarray(jax.random.bits(output_key, (4,), jnp.uint32)))
+        any_node = points[rng.integers(len(points), size=settings.draws)]
         start, prior, prior_observed = jax.tree.map(
-            np.asarray, compiled.prior(jax.random.split(prior_key, settings.draws))
+            np.asarray, compiled.prior(jax.random.split(prior_key, settings.draws), any_node)
         )
         sampler, pareto_k = settings.sampler, np.nan
         if sampler != "nuts":
@@ -144,7 +147,6 @@ def fit(
             flat, statistics = _nuts(model, arguments, nuts_key, settings, report)
             chosen = np.zeros(total, dtype=int)
         outputs = compiled.outputs(flat, points[chosen])
-        rng = np.random.default_rng(np.asarray(jax.random.bits(output_key, (4,), jnp.uint32)))
     draws, log_likelihood, observed = jax.tree.map(
         lambda leaf: np.asarray(leaf).reshape(settings.chains, settings.draws, *leaf.shape[1:]),
         outputs,
@@ -203,8 +205,8 @@ def _compile(model: Model, data: dict[str, Any], example_node: Array | None) -> 
         names = list(site["fn"].arg_constraints)
         return tuple(jnp.broadcast_to(getattr(site["fn"], name), shape) for name in names)
 
-    def from_prior(key: Array) -> tuple[Array, dict[str, Array], tuple[Array, ...]]:
-        trace = trace_of(key, {}, example_node)
+    def from_prior(key: Array, node: Array) -> tuple[Array, dict[str, Array], tuple[Array, ...]]:
+        trace = trace_of(key, {}, node)
         flat, _ = ravel_pytree(unconstrained(trace))
         return flat, _values(trace), parameters(_observed(trace))
 
@@ -222,9 +224,7 @@ def _compile(model: Model, data: dict[str, Any], example_node: Array | None) -> 
     def log_density(flat: Array, node: Array) -> Array:
         return -potential_energy(model, (), arguments(node), unravel(flat))
 
-    def outputs(
-        flat: Array, node: Array
-    ) -> tuple[dict[str, Array], Array, tuple[Array, ...]]:
+    def outputs(flat: Array, node: Array) -> tuple[dict[str, Array], Array, tuple[Array, ...]]:
         constrained = {name: transforms[name](z) for name, z in unravel(flat).items()}
         trace = trace_of(jax.random.key(0), constrained, node)
         site = _observed(trace)
@@ -301,7 +301,7 @@ def _importance(
         "pareto_k": np.repeat(np.array(pareto_k)[:, None], settings.draws, axis=1),
         "importance_efficiency": np.repeat(np.array(efficiency)[:, None], settings.draws, axis=1),
     }
-    return np.concatenate(draws), np.concatenate(chosen), statistics, max(pareto_k)
+    return np.concatenate(draws), np.concatenate(chosen), statistics, float(np.max(pareto_k))
 
 
 def _laplace(compiled: _Compiled, start: np.ndarray, nodes: np.ndarray) -> _Proposal:
@@ -408,8 +408,9 @@ def _propose(
 
 def _adapt(proposal: _Proposal, white: np.ndarray, log_weight: np.ndarray) -> _Proposal:
     """Return the proposal moved to the weighted mean and covariance of the standardised draws."""
+    # No single draw may rule the moments.
+    log_weight = np.minimum(log_weight, np.sort(log_weight)[-20])
     weight = np.exp(log_weight - log_weight.max())
-    weight = np.minimum(weight, np.sort(weight)[-20]) # no single draw may rule the moments
     weight /= weight.sum()
     shift = weight @ white
     centred = white - shift

@@ -75,7 +75,9 @@ def fit_records(
     """
     report = progress or (lambda name, done, total: None)
     return {
-        name: cached_tree(name, _key(scenario, name), lambda name=name: _fit(scenario, name, report))
+        name: cached_tree(
+            name, _key(scenario, name), lambda name=name: _fit(scenario, name, report)
+        )
         for name in fitted_records(scenario)
     }
 
@@ -147,9 +149,7 @@ def _fit(scenario: Scenario, name: str, progress: Progress) -> xr.DataTree:
         choice = getattr(record.section, "change_points", 0)
         counts = (0, 1, 2, 3) if choice == "average" else (choice,)
         trees = {
-            count: _fit_trend(
-                scenario, record, count, _part(progress, name, i, len(counts))
-            )
+            count: _fit_trend(scenario, record, count, _part(progress, name, i, len(counts)))
             for i, count in enumerate(counts)
         }
         tree = trees[counts[0]] if len(trees) == 1 else _averaged(trees, scenario.seed)
@@ -330,9 +330,7 @@ def _quantities(tree: xr.DataTree, result: Any, observed: str) -> dict[str, floa
     divergent = result.statistics.get("diverging")
     replicated, data = result.predictive, tree["observed_data"][observed].to_numpy()
     tests = {"mean": np.mean, "sd": np.std, "max": np.max}
-    tails = [
-        abs(float(np.mean(t(replicated, axis=-1) > t(data))) - 0.5) for t in tests.values()
-    ]
+    tails = [abs(float(np.mean(t(replicated, axis=-1) > t(data))) - 0.5) for t in tests.values()]
     return {
         "r_hat": r_hat,
         "missing_effective_draws": max(0.0, 1 - effective / 400),
@@ -370,7 +368,13 @@ def _averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
         return together.isel(draw=order).assign_coords(draw=np.arange(draws))
 
     tree = first.copy()
-    for group in ("posterior", "posterior_predictive", "log_likelihood", "sample_stats", "forecast"):
+    for group in (
+        "posterior",
+        "posterior_predictive",
+        "log_likelihood",
+        "sample_stats",
+        "forecast",
+    ):
         tree[group] = xr.DataTree(mixed(group))
     count = np.broadcast_to(np.array(list(trees))[model][order], (chains, draws))
     tree["posterior"] = xr.DataTree(

@@ -18,7 +18,9 @@ MAX_FILE_BYTES = 1_000_000
 def scenario_ids() -> list[str]:
     """Return the ids of the scenarios that ship with the package."""
     folder = files(__package__).joinpath("scenarios")
-    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+    return sorted(
+        f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
+    )
 
 
 def scenario_text(name: str | Path) -> str:
@@ -83,9 +85,11 @@ def scenario_template(name: str, *, based_on: str = "baseline") -> str:
     """Return the text of a new scenario file, a commented copy of another with an id of its own."""
     lines = scenario_text(based_on).splitlines()
     kept = [f'id = "{name}"' if line.startswith("id = ") else line for line in lines]
-    return "#:schema ./scenario.schema.json\n" + "\n".join(
-        line for line in kept if not line.startswith("#:schema")
-    ) + "\n"
+    return (
+        "#:schema ./scenario.schema.json\n"
+        + "\n".join(line for line in kept if not line.startswith("#:schema"))
+        + "\n"
+    )
 
 
 def json_schema() -> dict[str, Any]:
@@ -128,7 +132,7 @@ def _sentence(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     unknown = [p for p in problems if p["type"] == "extra_forbidden"]
     problem = (unknown or problems)[0]
-    place = ".".join(str(part) for part in problem["loc"]) or "scenario"
+    place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         names = _field_names(problem["loc"][:-1])
         near = get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.4)
@@ -136,7 +140,7 @@ def _sentence(error: ValidationError) -> str:
         return f"unknown key {place}{hint}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "value_error":
-        return f"{place}: {message}"
+        return f"{place}: {message}".removeprefix(": ")
     if problem["type"] == "missing":
         return f"{place} is missing, and the prior set does not supply it"
     return f"{place}: got {problem['input']!r}, expected: {message[0].lower()}{message[1:]}"
@@ -153,4 +157,3 @@ def _field_names(location: tuple[int | str, ...]) -> list[str]:
         candidates += [inner for c in candidates for inner in get_args(c)]
         model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
     return list(model.model_fields)
-

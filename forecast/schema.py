@@ -155,9 +155,7 @@ def label(tree: xr.DataTree) -> xr.DataTree:
         dataset = node.to_dataset(inherit=False)
         for name, variable in dataset.variables.items():
             entry = known.get((group, str(name)))
-            units, long_name = (
-                (entry.units, entry.long_name) if entry else _described(str(name))
-            )
+            units, long_name = (entry.units, entry.long_name) if entry else _described(str(name))
             variable.attrs = {"units": units, "long_name": long_name}
         node.dataset = dataset
     tree.attrs["schema_version"] = VERSION

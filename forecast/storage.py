@@ -47,6 +47,20 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
         raise FileExistsError(f"output: {str(target)!r} exists; give --overwrite to replace it")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
 def write_tree(tree: xr.DataTree, path: Path) -> None:
     """Write a tree as a Zarr v3 store whose chunks carry a crc32c checksum."""
     codecs = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
@@ -139,9 +153,16 @@ def cached_tree(
         except Exception:  # a damaged entry is made anew
             shutil.rmtree(path, ignore_errors=True)
     tree = make()
-    with written_whole(path, overwrite=True) as folder:
-        write_tree(tree, folder / "store")
-        for item in (folder / "store").iterdir():
-            item.rename(folder / item.name)
-        (folder / "store").rmdir()
+    write(tree, path, overwrite=True)
     return tree, False
+
+
+def read(folder: Path) -> xr.DataTree:
+    """Return the forecast in a result folder."""
+    return read_tree(find_result(Path(folder)))
+
+
+def write(tree: xr.DataTree, path: Path, *, overwrite: bool = False) -> None:
+    """Write a forecast as one Zarr v3 store, whole or not at all."""
+    with written_whole(Path(path), overwrite=overwrite) as folder:
+        write_tree(tree, folder)

@@ -46,7 +46,7 @@ def check_interval(kind: str, low: float, high: float, mass: float) -> None:
         raise ValueError(f"{kind}: got [{low}, {high}], expected the lower end first")
     if kind in POSITIVE_KINDS and low <= 0:
         raise ValueError(f"{kind}: got [{low}, {high}], expected positive numbers")
-    if not 0 < mass < 1:
+    if not 0.5 < 0.5 + mass / 2 < 1:  # in floating point: both tails have some mass
         raise ValueError(f"mass: got {mass}, expected a probability between 0 and 1")
 
 
