@@ -13,7 +13,7 @@ from rich.console import Console
 
 app = App(
     name="aitimelines",
-    help="AI-timelines forecasts: fit the record, forecast effective compute, find when it arrives.",
+    help="AI timelines: fit the record, forecast effective compute, find when it arrives.",
     help_epilogue="Start with: aitimelines run baseline",
     default_parameter=Parameter(negative=()),
 )

@@ -66,7 +66,7 @@ class Prior(Strict):
         for kind in KINDS:
             pair = getattr(self, kind)
             if pair is not None:
-                return Interval(kind, *pair, self.mass)
+                return Interval(kind, pair[0], pair[1], self.mass)
         return None
 
     @property
@@ -233,7 +233,9 @@ class ResourceLimit(Strict):
 class Limits(Strict):
     """Soft caps on physical compute: money, and resources one by one."""
 
-    sharpness: Prior = Field(Prior(fixed=2.0), description="of all soft caps; 1 is logistic")
+    sharpness: Prior = Field(
+        Prior.model_validate(2.0), description="of all soft caps; 1 is logistic"
+    )
     log10_spending_share: Prior = Field(
         description="largest part of the gross product that one run can take [log10]"
     )
@@ -356,7 +358,7 @@ class Scenario(Strict):
     post_training: Gain
     limits: Limits
     requirement: Requirement
-    inference: Inference = Inference()
+    inference: Inference = Inference.model_validate({})
 
     @model_validator(mode="after")
     def _consistent(self) -> "Scenario":

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from ..kernels.effective_compute import (
     log10_physical_compute,
 )
 from ..kernels.requirement import mixture_cumulative
-from ..priors.elicitation import LocationScale, location_scale
+from ..priors.elicitation import location_scale
 from .config import Prior, RequirementComponent, Scenario
 from .records import as_of_date, as_of_year, fit_records, verdict_of_all
 from .scenario_files import load_scenario, to_toml
@@ -132,7 +132,8 @@ def simulate(
     key = jax.random.fold_in(jax.random.key(scenario.seed), 0)
     points = quasi_random.randomise(key, ensemble.dimension(problem.inputs), REPLICATES)
     statistic = _passage(problem.structure)
-    for done, means in ensemble.replicate_means(
+    means = np.empty(0)
+    for done, so_far in ensemble.replicate_means(
         statistic,
         problem.inputs,
         problem.shared,
@@ -141,6 +142,7 @@ def simulate(
         mesh=ensemble.device_mesh(devices),
         chunk=chunk,
     ):
+        means = so_far
         if progress:
             progress("simulate", done, samples)
     tree = xr.DataTree(name=scenario.id)
@@ -331,7 +333,7 @@ def _reached(structure: Structure, world: World, shared: Shared) -> Array:
     return mixture_cumulative(structure.kinds, shared.weights, shared.parameters, of_component)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _passage(structure: Structure) -> ensemble.Statistic:
     """Return the statistic of a draw: mass arriving by each year, then the mass not yet arrived."""
 
@@ -344,7 +346,7 @@ def _passage(structure: Structure) -> ensemble.Statistic:
     return statistic
 
 
-@lru_cache(maxsize=None)
+@cache
 def _paths(structure: Structure) -> Callable[..., dict[str, Array]]:
     """Return the compiled function (values, uniform numbers, shared) -> paths of some draws."""
 
@@ -445,7 +447,7 @@ def _trajectories(problem: Problem, points: quasi_random.Points, scenario: Scena
     u = jax.random.uniform(key, (len(values),), dtype=values.dtype)
     paths = _paths(problem.structure)(values, u, problem.shared)
     names = [*problem.structure.uncertain, *problem.structure.columns]
-    found = {
+    found: dict[str, Any] = {
         name: (("sample", "year")[: value.ndim], np.asarray(value, dtype=np.float32))
         for name, value in paths.items()
     }

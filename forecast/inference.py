@@ -381,7 +381,7 @@ def _newton(
 def _propose(
     compiled: _Compiled, proposal: _Proposal, nodes: np.ndarray, seed: int, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (standardised, unconstrained, node, log weight) of ``count`` quasi-random proposals."""
+    """Return (standardised, unconstrained, node, log weight) of quasi-random proposals."""
     size = proposal.centre.shape[1]
     u = stats.qmc.Sobol(size + 3, rng=np.random.default_rng(seed)).random(count)
     u = u.clip(1e-12, 1 - 1e-12)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -75,9 +76,7 @@ def fit_records(
     """
     report = progress or (lambda name, done, total: None)
     return {
-        name: cached_tree(
-            name, _key(scenario, name), lambda name=name: _fit(scenario, name, report)
-        )
+        name: cached_tree(name, _key(scenario, name), partial(_fit, scenario, name, report))
         for name in fitted_records(scenario)
     }
 
@@ -249,7 +248,7 @@ def _fit_algorithms(scenario: Scenario, record: Record, progress: Progress) -> x
     rows = record.rows
     result = inference.fit(
         algorithmic_progress.model,
-        {column: rows[column].to_numpy() for column in rows if column != "name"}
+        {str(column): rows[column].to_numpy() for column in rows if column != "name"}
         | {"priors": _priors(record.section)},
         key=_random_key(scenario, record.name),
         settings=_settings(scenario),
@@ -264,7 +263,7 @@ def labelled(
     columns: dict[str, np.ndarray],
     path: tuple[np.ndarray, np.ndarray] | None,
 ) -> xr.DataTree:
-    """Return a fit as a tree of named, dimensioned variables, with its verdict in the attributes."""
+    """Return a fit as a tree of named, dimensioned variables, verdict in the attributes."""
     rows = record.rows
     observed = "log_perplexity" if "log_perplexity" in rows else "log10_value"
     item = f"{record.name}_observation"
@@ -309,6 +308,9 @@ def labelled(
     return tree
 
 
+_TEST_QUANTITIES: tuple[Callable[..., Any], ...] = (np.mean, np.std, np.max)
+
+
 def _by_draw(values: dict[str, np.ndarray]) -> xr.Dataset:
     """Return variables with the dimensions chain, draw and, for vectors, an index of their own."""
     return xr.Dataset(
@@ -329,8 +331,10 @@ def _quantities(tree: xr.DataTree, result: Any, observed: str) -> dict[str, floa
     effective = min(float(v.min()) for v in arviz_stats.ess(varying).values())
     divergent = result.statistics.get("diverging")
     replicated, data = result.predictive, tree["observed_data"][observed].to_numpy()
-    tests = {"mean": np.mean, "sd": np.std, "max": np.max}
-    tails = [abs(float(np.mean(t(replicated, axis=-1) > t(data))) - 0.5) for t in tests.values()]
+    tails = [
+        abs(float(np.mean(test(replicated, axis=-1) > test(data, axis=-1))) - 0.5)
+        for test in _TEST_QUANTITIES
+    ]
     return {
         "r_hat": r_hat,
         "missing_effective_draws": max(0.0, 1 - effective / 400),
@@ -358,11 +362,13 @@ def _averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
 
     def mixed(group: str) -> xr.Dataset:
         parts = [tree[group].to_dataset() for tree in trees.values()]
-        shared = set.intersection(*({n for n, v in p.items()} for p in parts))
-        shared = {n for n in shared if len({p[n].shape for p in parts}) == 1}
+        shared = [
+            str(name)
+            for name, value in parts[0].items()
+            if all(name in part and part[name].shape == value.shape for part in parts)
+        ]
         pieces = [
-            part[sorted(shared)].isel(draw=np.flatnonzero(model == k))
-            for k, part in enumerate(parts)
+            part[shared].isel(draw=np.flatnonzero(model == k)) for k, part in enumerate(parts)
         ]
         together = xr.concat(pieces, dim="draw").assign_coords(draw=np.arange(draws))
         return together.isel(draw=order).assign_coords(draw=np.arange(draws))

@@ -192,8 +192,8 @@ def validate(tree: xr.DataTree) -> None:
             raise ValueError(f"{place}: got values that are not finite")
     _check_probabilities(tree["timeline"].to_dataset())
     for node in tree.subtree:
-        for name, variable in node.to_dataset(inherit=False).variables.items():
-            if not {"units", "long_name"} <= set(variable.attrs):
+        for name, entry_variable in node.to_dataset(inherit=False).variables.items():
+            if not {"units", "long_name"} <= set(entry_variable.attrs):
                 raise ValueError(f"{node.path}/{name} has no units or long_name")
 
 

@@ -36,10 +36,12 @@ def observations(frame: pd.DataFrame, *, as_of_year: float) -> pd.DataFrame:
     rows = rows[~rows["uses_cache"].astype(bool)]
     rows = rows[(rows["parameters"] > 0) & (rows["dataset_tokens"] > 0)]
     measured = rows[list(BENCHMARKS)].notna().to_numpy()
-    rows, measured = rows[measured.any(axis=1)], measured[measured.any(axis=1)]
+    known = measured.any(axis=1)
+    rows, measured = rows.loc[known], measured[known]
     if len(rows) < 30:
         raise ValueError(
-            f"algorithmic_progress: {len(rows)} models before {as_of_year:.2f}, expected at least 30"
+            f"algorithmic_progress: {len(rows)} models before {as_of_year:.2f}, "
+            "expected at least 30"
         )
     benchmark = measured.argmax(axis=1)
     perplexity = rows[list(BENCHMARKS)].to_numpy()[np.arange(len(rows)), benchmark]
@@ -67,9 +69,9 @@ def model(
     """NumPyro model 7 with Student-t residuals of log perplexity; arrays are (observation,).
 
     Sites: doubling_time_years (of effective compute), parameter_share, parameter_elasticity and
-    data_elasticity (-d ln loss / d ln N and D amid the record), log_reference_loss and parameter_part_of_loss (benchmark,; at mean year,
-    log parameters and log tokens: exp(a_b) + exp(b_b) and the first term's part of it),
-    residual_scale_nat, degrees_of_freedom; deterministic parameter_exponent (alpha_p),
+    data_elasticity (-d ln loss / d ln N and D amid the record), log_reference_loss and
+    parameter_part_of_loss (benchmark,; exp(a_b) + exp(b_b) amid the record, and the first term's
+    part of it), residual_scale_nat, degrees_of_freedom; deterministic parameter_exponent (alpha_p),
     data_exponent (beta_d), alpha_year, beta_year.
     """
     doubling = numpyro.sample("doubling_time_years", distribution(*priors["doubling_time_years"]))

@@ -1,0 +1,386 @@
+"""Posteriors that are known exactly, both samplers against each other, and calibration."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from aitimelines.forecast import inference
+from aitimelines.forecast.history import trend
+from aitimelines.forecast.inference import Fit, SamplerSettings
+from aitimelines.priors.elicitation import Interval
+from arviz_stats.base import array_stats
+from scipy import stats
+
+NEARLY_NORMAL = 1e9  # degrees of freedom at which Student's t is the normal distribution
+NOISE = 0.7
+PRIOR_SD = np.array([2.0, 1.0, 3.0])
+
+
+def many(fit: Fit, name: str) -> np.ndarray:
+    """Return the draws of all chains, (draw, ...)."""
+    return fit.draws[name].reshape(-1, *fit.draws[name].shape[2:])
+
+
+# --- a linear model with known scatter: the posterior is exactly normal --------------------------
+
+
+def linear(*, design: np.ndarray, value: np.ndarray) -> None:
+    slope = numpyro.sample("coefficients", dist.Normal(0, PRIOR_SD).to_event(1))
+    numpyro.deterministic("total", slope.sum())
+    numpyro.sample("value", dist.StudentT(NEARLY_NORMAL, design @ slope, NOISE), obs=value)
+
+
+def linear_data() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(5)
+    first = rng.normal(size=12)
+    # The second column repeats most of the first, so that the posterior is correlated.
+    design = np.stack([first, first + 0.4 * rng.normal(size=12), np.ones(12)], axis=1)
+    value = design @ np.array([0.5, -1.0, 2.0]) + NOISE * rng.normal(size=12)
+    return {"design": design, "value": value}
+
+
+def exact_posterior() -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and covariance (Bishop 2006, Pattern Recognition, equations 3.50 and 3.51)."""
+    data = linear_data()
+    precision = np.diag(PRIOR_SD**-2) + data["design"].T @ data["design"] / NOISE**2
+    covariance = np.linalg.inv(precision)
+    return covariance @ data["design"].T @ data["value"] / NOISE**2, covariance
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[tuple[int, int]]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def conjugate(steps: list[tuple[int, int]]) -> Fit:
+    def progress(done: int, total: int) -> None:
+        steps.append((done, total))
+
+    return inference.fit(linear, linear_data(), key=jax.random.key(0), progress=progress)
+
+
+def test_conjugate_mean_and_covariance(conjugate: Fit) -> None:
+    mean, covariance = exact_posterior()
+    draws = many(conjugate, "coefficients")
+    assert draws.shape == (4000, 3)
+    count = len(draws)
+    variance = np.diag(covariance)
+    assert (np.abs(draws.mean(axis=0) - mean) < 4 * np.sqrt(variance / count)).all()
+    # Standard errors of the elements of a sample covariance of normal draws.
+    error = np.sqrt((np.outer(variance, variance) + covariance**2) / count)
+    assert (np.abs(np.cov(draws, rowvar=False) - covariance) < 4 * error).all()
+    assert covariance[0, 1] / np.sqrt(variance[0] * variance[1]) < -0.8
+
+
+def test_conjugate_marginals_are_normal(conjugate: Fit) -> None:
+    mean, covariance = exact_posterior()
+    draws = many(conjugate, "coefficients")
+    for column, centre, variance in zip(draws.T, mean, np.diag(covariance), strict=True):
+        distance = stats.kstest(column, stats.norm(centre, np.sqrt(variance)).cdf).statistic
+        assert distance < 1.95 / np.sqrt(len(column))
+
+
+def test_chains_are_independent_repetitions(conjugate: Fit) -> None:
+    chains = conjugate.draws["coefficients"]
+    assert chains.shape == (4, 1000, 3)
+    assert len(np.unique(chains[:, :, 0])) > 3000
+    rhat = [array_stats.rhat(chains[..., k], chain_axis=0, draw_axis=1) for k in range(3)]
+    assert max(rhat) < 1.01
+
+
+def test_a_good_fit_has_a_low_pareto_k(conjugate: Fit) -> None:
+    assert conjugate.sampler == "importance"
+    assert conjugate.pareto_k < 0.5
+    assert conjugate.statistics["pareto_k"].max() == conjugate.pareto_k
+    assert conjugate.statistics["pareto_k"].shape == (4, 1000)
+    efficiency = conjugate.statistics["importance_efficiency"]
+    assert ((efficiency > 0.5) & (efficiency <= 1)).all()
+
+
+def test_outputs_belong_to_their_draws(conjugate: Fit) -> None:
+    data, draws = linear_data(), conjugate.draws["coefficients"]
+    np.testing.assert_allclose(conjugate.draws["total"], draws.sum(axis=-1), rtol=1e-12)
+    expected = stats.norm(draws @ data["design"].T, NOISE).logpdf(data["value"])
+    np.testing.assert_allclose(conjugate.log_likelihood, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_predictions_have_the_exact_mean_and_scatter(conjugate: Fit) -> None:
+    mean, covariance = exact_posterior()
+    design = linear_data()["design"]
+    predicted = conjugate.predictive.reshape(-1, len(design))
+    variance = NOISE**2 + np.einsum("ij,jk,ik->i", design, covariance, design)
+    z = (predicted.mean(axis=0) - design @ mean) / np.sqrt(variance / len(predicted))
+    assert np.abs(z).max() < 4.5
+    np.testing.assert_allclose(predicted.var(axis=0), variance, rtol=0.15)
+
+
+def test_prior_and_prior_predictive(conjugate: Fit) -> None:
+    coefficients = conjugate.prior["coefficients"]
+    assert coefficients.shape == (1, 1000, 3)
+    for column, scale in zip(coefficients[0].T, PRIOR_SD, strict=True):
+        assert stats.kstest(column, stats.norm(0, scale).cdf).pvalue > 1e-3
+    design = linear_data()["design"]
+    variance = NOISE**2 + np.sum((design * PRIOR_SD) ** 2, axis=1)
+    np.testing.assert_allclose(conjugate.prior_predictive[0].var(axis=0), variance, rtol=0.25)
+
+
+def test_progress_rises_to_the_whole(conjugate: Fit, steps: list[tuple[int, int]]) -> None:
+    assert conjugate.draws
+    shares = [done / total for done, total in steps]
+    assert len(steps) == 5
+    assert shares == sorted(shares)
+    assert shares[0] > 0
+    assert steps[-1] == (4000, 4000)
+
+
+def test_same_key_same_draws_and_another_key_others(conjugate: Fit) -> None:
+    again = inference.fit(linear, linear_data(), key=jax.random.key(0))
+    for name, draws in conjugate.draws.items():
+        np.testing.assert_array_equal(again.draws[name], draws)
+    np.testing.assert_array_equal(again.predictive, conjugate.predictive)
+    np.testing.assert_array_equal(again.prior["total"], conjugate.prior["total"])
+
+
+def test_another_key_gives_other_draws(conjugate: Fit) -> None:
+    settings = SamplerSettings(chains=2, draws=300, proposals=1024)
+    other = inference.fit(linear, linear_data(), key=jax.random.key(1), settings=settings)
+    assert other.draws["coefficients"].shape == (2, 300, 3)
+    assert not np.isin(other.draws["total"], conjugate.draws["total"]).any()
+    assert not np.isin(other.prior["total"], conjugate.prior["total"]).any()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "nodes", "message"),
+    [
+        ("hmc", None, "sampler: got 'hmc', expected 'auto', 'importance' or 'nuts'"),
+        ("nuts", np.zeros((2, 1)), "sampler: got 'nuts', but a model with nodes has no NUTS"),
+    ],
+)
+def test_samplers_that_do_not_fit_are_refused(
+    sampler: str, nodes: np.ndarray | None, message: str
+) -> None:
+    settings = SamplerSettings(sampler=sampler)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        inference.fit(linear, linear_data(), key=jax.random.key(0), nodes=nodes, settings=settings)
+
+
+# --- both samplers on a regression with unknown scatter ------------------------------------------
+
+
+def regression(*, position: np.ndarray, value: np.ndarray) -> None:
+    slope = numpyro.sample("slope", dist.Normal(0, 1))
+    level = numpyro.sample("level", dist.Normal(0, 5))
+    scale = numpyro.sample("scale", dist.LogNormal(0, 1))
+    numpyro.sample("value", dist.StudentT(4, level + slope * position, scale), obs=value)
+
+
+def regression_data() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(2)
+    position = np.linspace(-2, 2, 25)
+    return {"position": position, "value": 1 + 0.5 * position + 0.6 * rng.standard_t(4, 25)}
+
+
+@pytest.fixture(scope="module")
+def by_nuts() -> Fit:
+    settings = SamplerSettings(sampler="nuts", chains=2, draws=500, warmup=300)
+    return inference.fit(regression, regression_data(), key=jax.random.key(3), settings=settings)
+
+
+@pytest.fixture(scope="module")
+def by_importance() -> Fit:
+    return inference.fit(regression, regression_data(), key=jax.random.key(3))
+
+
+def moments(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation with their Monte Carlo errors, each (mean, sd)."""
+    ess = array_stats.ess(draws, chain_axis=0, draw_axis=1)
+    sd = draws.std(ddof=1)
+    return np.array([draws.mean(), sd]), sd * np.sqrt([1 / ess, 1 / ess])
+
+
+@pytest.mark.parametrize("name", ["slope", "level", "scale"])
+def test_importance_agrees_with_nuts(by_importance: Fit, by_nuts: Fit, name: str) -> None:
+    assert (by_importance.sampler, by_nuts.sampler) == ("importance", "nuts")
+    ours, our_error = moments(by_importance.draws[name])
+    theirs, their_error = moments(by_nuts.draws[name])
+    assert (np.abs(ours - theirs) < 4 * np.hypot(our_error, their_error)).all()
+
+
+def test_nuts_tells_its_statistics(by_nuts: Fit) -> None:
+    assert set(by_nuts.statistics) == {"diverging", "energy", "num_steps", "accept_prob"}
+    for values in by_nuts.statistics.values():
+        assert values.shape == (2, 500)
+    assert by_nuts.statistics["diverging"].mean() < 0.01
+    assert np.isnan(by_nuts.pareto_k)
+
+
+def test_nuts_outputs_belong_to_their_draws(by_nuts: Fit) -> None:
+    data, draws = regression_data(), {name: x[..., None] for name, x in by_nuts.draws.items()}
+    centre = draws["level"] + draws["slope"] * data["position"]
+    expected = stats.t(4, centre, draws["scale"]).logpdf(data["value"])
+    np.testing.assert_allclose(by_nuts.log_likelihood, expected, rtol=1e-9)
+
+
+def fat_tailed(*, value: np.ndarray) -> None:
+    # Nothing is learned of these, so the posterior keeps tails that no proposal has.
+    wide = numpyro.sample("wide", dist.Cauchy(0, 1).expand([3]).to_event(1))
+    numpyro.sample("value", dist.StudentT(4, 1e-9 * wide.sum(), 1), obs=value)
+
+
+def test_importance_that_fails_its_check_falls_back_to_nuts() -> None:
+    settings = SamplerSettings(chains=2, draws=100, proposals=2048, warmup=100)
+    fit = inference.fit(
+        fat_tailed, {"value": np.zeros(3)}, key=jax.random.key(0), settings=settings
+    )
+    assert fit.sampler == "nuts"
+    assert "diverging" in fit.statistics
+    assert fit.draws["wide"].shape == (2, 100, 3)
+
+
+# --- discrete alternatives -----------------------------------------------------------------------
+
+NODES = np.array([[-1.0, 0.0], [0.5, 3.0]])
+
+
+def alternatives(*, value: np.ndarray, node: jax.Array) -> None:
+    numpyro.deterministic("node", node)
+    level = numpyro.sample("level", dist.Normal(node[1], 1.0))
+    numpyro.sample("value", dist.StudentT(NEARLY_NORMAL, level + node[0], NOISE), obs=value)
+
+
+def exact_alternatives(value: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the probability of each node, and mean (node,) and variance of the level given it."""
+    covariance = NOISE**2 * np.eye(len(value)) + 1.0
+    log_evidence = [
+        stats.multivariate_normal(np.full(len(value), shift + centre), covariance).logpdf(value)
+        for shift, centre in NODES
+    ]
+    share = np.exp(log_evidence - np.logaddexp(*log_evidence))
+    precision = 1 + len(value) / NOISE**2
+    means = [(c + np.sum(value - shift) / NOISE**2) / precision for shift, c in NODES]
+    return share, np.array(means), 1 / precision
+
+
+def test_nodes_have_their_exact_probabilities() -> None:
+    value = np.array([1.2, 0.9, 1.3])
+    share, means, variance = exact_alternatives(value)
+    assert 0.1 < share[0] < 0.9
+    fit = inference.fit(alternatives, {"value": value}, key=jax.random.key(4), nodes=NODES)
+    node, level = many(fit, "node"), many(fit, "level")
+    assert fit.pareto_k < 0.7
+    for number, row in enumerate(NODES):
+        chosen = (node == row).all(axis=1)
+        error = np.sqrt(share[number] * (1 - share[number]) / len(node))
+        assert abs(chosen.mean() - share[number]) < 4 * error
+        distance = stats.kstest(level[chosen], stats.norm(means[number], variance**0.5).cdf)
+        assert distance.statistic < 1.95 / np.sqrt(chosen.sum())
+    # Beforehand both are equally likely.
+    prior = fit.prior["node"][0, :, 0]
+    assert abs((prior == NODES[0, 0]).mean() - 0.5) < 4 * 0.5 / np.sqrt(len(prior))
+    below = fit.prior_predictive[0, :, 0][prior == NODES[0, 0]]
+    above = fit.prior_predictive[0, :, 0][prior != NODES[0, 0]]
+    for drawn, (shift, centre) in zip((below, above), NODES, strict=True):
+        expected = stats.norm(shift + centre, np.hypot(1, NOISE))
+        assert stats.kstest(drawn, expected.cdf).pvalue > 1e-3
+
+
+# --- simulation-based calibration ----------------------------------------------------------------
+
+# Talts et al. 2018, arXiv 1804.06788: the rank of the truth among posterior draws is uniform. The
+# data sets are passed as nodes, so that all replications share one compilation.
+YEAR = np.linspace(2012, 2024, 8)
+PRIORS = {
+    "doubling_time_years": Interval("lognormal", 0.3, 3.0),
+    "log10_level_at_anchor": Interval("normal", 18, 26),
+    "residual_scale_oom": Interval("lognormal", 0.2, 1.0),
+    "degrees_of_freedom": Interval("lognormal", 3, 30),
+}
+SITES = ("segment_doubling_time_years", "log10_level_at_anchor", "residual_scale_oom")
+SBC_SETTINGS = SamplerSettings(chains=1, draws=99, proposals=1024)
+
+
+def trend_with_data_as_node(
+    *, priors: Mapping[str, Interval], log10_value: Any = None, node: Any = None
+) -> None:
+    trend.model(
+        year=YEAR,
+        log10_value=node,
+        group=np.zeros(len(YEAR), int),
+        priors=priors,
+        change_points=0,
+        residual="student_t",
+    )
+
+
+def wider(interval: Interval, factor: float) -> Interval:
+    """Return the prior with its standard deviation (of the logarithm) times ``factor``."""
+    low, high = (np.log(interval[1:3])) if interval.kind == "lognormal" else interval[1:3]
+    centre, half = (low + high) / 2, factor * (high - low) / 2
+    ends = np.array([centre - half, centre + half])
+    return interval._replace(
+        **dict(zip(("low", "high"), np.exp(ends) if interval.kind == "lognormal" else ends))
+    )
+
+
+def ranks(replications: int, sd_factor: float, seed: int) -> dict[str, np.ndarray]:
+    """Return for each quantity the share of posterior draws below the truth, (replication,)."""
+    rng = np.random.default_rng(seed)
+    compile_with = partial(inference._compile, trend_with_data_as_node)
+    simulated = {name: wider(interval, sd_factor) for name, interval in PRIORS.items()}
+    keys = jax.random.split(jax.random.key(seed), replications)
+    with jax.enable_x64(True):
+        example = jnp.asarray(YEAR)
+        truth = compile_with({"priors": simulated}, example)
+        _, values, observed = jax.tree.map(
+            np.asarray, truth.prior(keys, np.tile(YEAR, (replications, 1)))
+        )
+        data = inference._SIMULATORS[truth.observed](rng, *observed)
+        compiled = compile_with({"priors": PRIORS}, example)
+        start = np.asarray(compiled.prior(keys, np.tile(YEAR, (replications, 1)))[0])
+        found: dict[str, list[float]] = {name: [] for name in SITES}
+        for replication in range(replications):
+            flat, chosen, _, _ = inference._importance(
+                compiled,
+                start,
+                data[replication : replication + 1],
+                keys[replication],
+                SBC_SETTINGS,
+                lambda done, total: None,
+            )
+            draws = compiled.outputs(flat, data[replication : replication + 1][chosen])[0]
+            for name in SITES:
+                drawn = np.asarray(draws[name])[:, 0]
+                found[name].append(np.mean(drawn < values[name][replication, 0]))
+    return {name: np.array(shares) for name, shares in found.items()}
+
+
+def uniformity(shares: np.ndarray, bins: int) -> float:
+    counts, _ = np.histogram(shares, bins=bins, range=(0, 1))
+    return stats.chisquare(counts).pvalue
+
+
+def test_calibration_in_few_replications() -> None:
+    shares = ranks(40, 1.0, seed=0)
+    for name in SITES:
+        assert uniformity(shares[name], bins=5) > 1e-3
+
+
+@pytest.mark.slow
+def test_calibration() -> None:
+    shares = ranks(200, 1.0, seed=1)
+    for name in SITES:
+        assert uniformity(shares[name], bins=20) > 1e-3
+        assert stats.kstest(shares[name], "uniform").pvalue > 1e-3
+
+
+@pytest.mark.slow
+def test_calibration_finds_data_from_another_prior() -> None:
+    shares = ranks(200, 1.5, seed=1)
+    assert min(uniformity(shares[name], bins=20) for name in SITES) < 1e-3
