@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -26,9 +27,9 @@ from ..kernels.effective_compute import (
 )
 from ..kernels.requirement import mixture_cumulative
 from ..priors.elicitation import location_scale
-from .config import Prior, RequirementComponent, Scenario
+from .config import Prior, RequirementComponent, Scenario, check_horizon
 from .records import as_of_date, as_of_year, fit_records, verdict_of_all
-from .scenario_files import load_scenario, to_toml
+from .scenario_files import load_scenario, scenario_from_dict, to_toml
 from .schema import DIMENSIONS, label
 
 Progress = Callable[[str, int, int], None]
@@ -96,18 +97,19 @@ def run(
     keywords override it. progress is called with (what, done, total).
     Raises ``ValueError`` for a scenario that is not valid.
     """
-    if not isinstance(scenario, Scenario):
-        scenario = load_scenario(scenario)
     changes = {"samples": samples, "seed": seed, "as_of": as_of, "horizon_year": horizon_year}
     given = {key: value for key, value in changes.items() if value is not None}
-    if given:
-        scenario = Scenario.model_validate({**scenario.model_dump(), **given})
+    if not isinstance(scenario, Scenario):
+        scenario = load_scenario(scenario, **given)
+    elif given:
+        scenario = scenario_from_dict({**scenario.model_dump(), **given}, name=scenario.id)
     fits = fit(scenario, progress=progress)
     return simulate(scenario, fits, progress=progress)
 
 
 def fit(scenario: Scenario, *, progress: Progress | None = None) -> dict[str, xr.DataTree]:
     """Return the fit of every record that the scenario fits, from the cache where possible."""
+    check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
     report = progress or (lambda what, done, total: None)
     found = fit_records(scenario, lambda name, done, total: report(f"fit {name}", done, total))
     return {name: tree for name, (tree, _) in found.items()}
@@ -119,13 +121,14 @@ def simulate(
     *,
     progress: Progress | None = None,
     devices: int | None = None,
-    chunk: int = 64,
+    chunk: int = 16,
     dtype: Any = np.float32,
 ) -> xr.DataTree:
     """Return the forecast of a scenario whose record has been fitted.
 
     devices, chunk: how the work is split; neither changes the answer.
     dtype: np.float32, or np.float64 inside ``jax.enable_x64(True)``.
+    Raises ``ValueError`` if the priors leave nothing to compute.
     """
     problem = prepare(scenario, fits, dtype=dtype)
     samples = rounded_samples(scenario.samples)
@@ -133,7 +136,7 @@ def simulate(
     points = quasi_random.randomise(key, ensemble.dimension(problem.inputs), REPLICATES)
     statistic = _passage(problem.structure)
     means = np.empty(0)
-    for done, so_far in ensemble.replicate_means(
+    running = ensemble.replicate_means(
         statistic,
         problem.inputs,
         problem.shared,
@@ -141,16 +144,28 @@ def simulate(
         samples,
         mesh=ensemble.device_mesh(devices),
         chunk=chunk,
-    ):
-        means = so_far
-        if progress:
-            progress("simulate", done, samples)
+    )
+    try:
+        for done, so_far in running:
+            means = so_far
+            if progress:
+                progress("simulate", done, samples)
+    except FloatingPointError as error:
+        raise ValueError(
+            f"{scenario.id}: got {error}, expected priors without values too small or too large"
+        ) from error
+    if not (means[:, -1] > 0).all():
+        raise ValueError(
+            f"requirement: got one that is already met on {as_of_date(scenario)} in every draw, "
+            "expected a milestone that has not arrived"
+        )
     tree = xr.DataTree(name=scenario.id)
     tree["timeline"] = xr.DataTree(_timeline(problem.years, means))
-    tree["trajectories"] = xr.DataTree(_trajectories(problem, points, scenario))
+    values = ensemble.first_inputs(problem.inputs, points, TRAJECTORIES // REPLICATES)
+    tree["trajectories"] = xr.DataTree(_trajectories(problem, values, scenario))
     for group, dataset in _history_groups(fits).items():
         tree[group] = xr.DataTree(dataset)
-    tree["prior"] = xr.DataTree(_prior_group(problem, points, tree))
+    tree["prior"] = xr.DataTree(_prior_group(problem, np.asarray(values), tree))
     tree.attrs = _provenance(scenario, fits, samples)
     return label(tree)
 
@@ -166,12 +181,8 @@ def rounded_samples(samples: int) -> int:
 
 def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> Problem:
     """Return the scenario as arrays: uncertain inputs, posterior rows, and what is shared."""
+    check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
     now = as_of_year(scenario)
-    if scenario.horizon_year <= now:
-        raise ValueError(
-            f"horizon_year: got {scenario.horizon_year}, expected a year after the forecast's "
-            f"now ({as_of_date(scenario)})"
-        )
     years = np.append(now, np.arange(np.floor(now) + 1, scenario.horizon_year + 1))
     priors, constants = _numbers(scenario, fits, now)
     uncertain = {k: location_scale(*p.interval) for k, p in priors.items() if p.interval}
@@ -432,17 +443,8 @@ def _quantiles(
     return np.where(reached, at, np.inf), np.where(reached, spread, np.nan)
 
 
-def _draws(problem: Problem, points: quasi_random.Points, count: int) -> Array:
-    """Return the inputs of the first points of every replicate, (draw, input)."""
-    index = jnp.arange(count // REPLICATES, dtype=jnp.uint32)
-    values = [
-        ensemble.inputs_at(problem.inputs, points, jnp.int32(r), index) for r in range(REPLICATES)
-    ]
-    return jnp.concatenate(values)
-
-
-def _trajectories(problem: Problem, points: quasi_random.Points, scenario: Scenario) -> xr.Dataset:
-    values = _draws(problem, points, TRAJECTORIES)
+def _trajectories(problem: Problem, values: Array, scenario: Scenario) -> xr.Dataset:
+    """Return the paths of some draws; values: (sample, input)."""
     key = jax.random.fold_in(jax.random.key(scenario.seed), 1)
     u = jax.random.uniform(key, (len(values),), dtype=values.dtype)
     paths = _paths(problem.structure)(values, u, problem.shared)
@@ -466,8 +468,8 @@ def _history_groups(fits: dict[str, xr.DataTree]) -> dict[str, xr.Dataset]:
     """Return the groups of all fitted records together, variables prefixed by their record."""
     groups: dict[str, xr.Dataset] = {}
     for name, tree in fits.items():
-        for group, node in tree.children.items():
-            dataset = node.to_dataset()
+        for group in sorted(tree.children):
+            dataset = tree[group].to_dataset()
             prefix = {v: f"{name}_{v}" for v in dataset.data_vars}
             prefix |= {d: f"{name}_{d}" for d in dataset.dims if d not in DIMENSIONS}
             renamed = dataset.rename(prefix)
@@ -477,10 +479,9 @@ def _history_groups(fits: dict[str, xr.DataTree]) -> dict[str, xr.Dataset]:
     return groups
 
 
-def _prior_group(problem: Problem, points: quasi_random.Points, tree: xr.DataTree) -> xr.Dataset:
+def _prior_group(problem: Problem, values: np.ndarray, tree: xr.DataTree) -> xr.Dataset:
     """Return prior draws: of the fitted models, and of the inputs that no record informs."""
     prior = tree["prior"].to_dataset() if "prior" in tree.children else xr.Dataset()
-    values = np.asarray(_draws(problem, points, TRAJECTORIES))
     count = min(len(values), prior.sizes.get("draw", len(values)))
     own = {
         name.replace(".", "_"): (("chain", "draw"), values[None, :count, i])

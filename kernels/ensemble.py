@@ -64,6 +64,15 @@ def inputs_at(inputs: Inputs, points: Points, replicate: Array, index: Array) ->
     return jnp.concatenate(columns, axis=1)
 
 
+@partial(jax.jit, static_argnames="count")
+def first_inputs(inputs: Inputs, points: Points, count: int) -> Array:
+    """Return the inputs of the first ``count`` points of every replicate, (draw, input)."""
+    index = jnp.arange(count, dtype=jnp.uint32)
+    replicates = jnp.arange(points.shifts.shape[0], dtype=jnp.int32)
+    values = jax.lax.map(lambda r: inputs_at(inputs, points, r, index), replicates)
+    return values.reshape(replicates.size * count, values.shape[-1])
+
+
 def _tile_sum(
     statistic: Statistic,
     inputs: Inputs,
@@ -132,7 +141,7 @@ def replicate_means(
     samples: int,
     *,
     mesh: Mesh,
-    chunk: int = 64,
+    chunk: int = 16,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (samples done, running sums); the last one holds the mean of each replicate.
 
@@ -156,7 +165,7 @@ def replicate_means(
     for start in range(0, last, step):
         wanted = np.arange(start, min(start + step, last))
         # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
-        numbers = np.resize(wanted, min(step, -(-last // mesh.size) * mesh.size)).astype(np.int32)
+        numbers = np.resize(wanted, step).astype(np.int32)
         sums = np.asarray(
             tile_sums(
                 statistic, mesh, inputs, shared, points, jnp.int32(tiles), jnp.asarray(numbers)

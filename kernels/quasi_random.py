@@ -129,17 +129,17 @@ def randomise(key: Array, dimension: int, replicates: int) -> Points:
     """
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         raise TypeError("key: expected a typed key made by jax.random.key(seed)")
-    numbers = jnp.asarray(direction_numbers(dimension))
-    key_matrix, key_shift = jax.random.split(key)
-    rows = jax.random.bits(key_matrix, (replicates, dimension, BITS), jnp.uint32)
-    row = jnp.arange(BITS, dtype=jnp.uint32)
-    top = jnp.uint32(1) << (BITS - 1 - row)  # row 0 makes the most significant bit
-    above = ~((top << 1) - 1)  # the bits more significant than the row's own
-    lower_triangular = (rows & above) | top
-    parity = _parity(lower_triangular[..., :, None] & numbers[None, :, None, :])
-    directions = jnp.sum(parity * top[:, None], axis=-2, dtype=jnp.uint32)
-    shifts = jax.random.bits(key_shift, (replicates, dimension), jnp.uint32)
-    return Points(directions, shifts)
+    numbers = direction_numbers(dimension)
+    size = (replicates, dimension, BITS + 1)
+    random = np.asarray(jax.random.bits(key, size, jnp.uint32))
+    # On the host: a few thousand numbers, not worth seconds of compilation.
+    row = np.arange(BITS, dtype=np.uint32)
+    top = np.uint32(1) << (np.uint32(BITS - 1) - row)  # row 0 makes the most significant bit
+    above = ~((top << np.uint32(1)) - np.uint32(1))  # bits more significant than the row's own
+    lower_triangular = (random[..., :BITS] & above) | top
+    parity = np.bitwise_count(lower_triangular[..., :, None] & numbers[None, :, None, :]) & 1
+    directions = np.sum(parity * top[:, None], axis=-2, dtype=np.uint32)
+    return Points(jnp.asarray(directions), jnp.asarray(random[..., BITS]))
 
 
 def bits_at(directions: Array, shift: Array, index: Array) -> Array:
@@ -170,6 +170,3 @@ def normal(bits: Array, dtype: type[np.floating]) -> Array:
     z = -ndtri(tail)
     return jnp.where(upper, z, -z)
 
-
-def _parity(words: Array) -> Array:
-    return jax.lax.population_count(words) & 1

@@ -36,8 +36,8 @@ def observations(frame: pd.DataFrame, *, as_of_year: float) -> pd.DataFrame:
     rows = rows[~rows["uses_cache"].astype(bool)]
     rows = rows[(rows["parameters"] > 0) & (rows["dataset_tokens"] > 0)]
     measured = rows[list(BENCHMARKS)].notna().to_numpy()
-    known = measured.any(axis=1)
-    rows, measured = rows.loc[known], measured[known]
+    known = np.flatnonzero(measured.any(axis=1))
+    rows, measured = rows.iloc[known], measured[known]
     if len(rows) < 30:
         raise ValueError(
             f"algorithmic_progress: {len(rows)} models before {as_of_year:.2f}, "
