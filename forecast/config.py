@@ -5,11 +5,12 @@ frozen and refuse unknown keys.
 """
 
 import datetime
+from contextlib import suppress
 from math import log
 from statistics import NormalDist
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
 from ..priors.elicitation import KINDS, Interval, check_interval
 
@@ -18,14 +19,39 @@ MAX_HORIZON_YEARS = 1000
 REQUIREMENT_KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
 _WEIGHT_TOLERANCE = 1e-6
 
-Pair = tuple[FiniteFloat, FiniteFloat]
-Mass = Annotated[float, Field(gt=0, lt=1, description="probability that the interval holds")]
+
+def _not_a_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError(f"got {value}, expected a number")
+    return value
+
+
+def _iso_date(value: Any) -> Any:
+    if isinstance(value, str):
+        with suppress(ValueError):
+            return datetime.date.fromisoformat(value)
+    if value is None or type(value) is datetime.date:
+        return value
+    raise ValueError(f"got {str(value)!r}, expected a date, YYYY-MM-DD")
+
+
+# Strict: neither true nor "1" is a number. Within what float32 holds.
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e30, le=1e30)]
+Whole = Annotated[int, Field(strict=True)]
+Name = Annotated[str, Field(min_length=1)]
+Pair = tuple[Number, Number]
+Mass = Annotated[Number, Field(gt=0, lt=1, description="probability that the interval holds")]
 
 
 class Strict(BaseModel):
-    """Frozen, and refusing unknown keys."""
+    """Frozen, refusing unknown keys, and positive where it must be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _positive(self) -> Self:
+        _must_be_positive(self)
+        return self
 
 
 class Prior(Strict):
@@ -38,7 +64,7 @@ class Prior(Strict):
     lognormal: Pair | None = None
     uniform: Pair | None = None
     loguniform: Pair | None = None
-    fixed: FiniteFloat | None = None
+    fixed: Number | None = None
     mass: Mass = 0.9
     source: str | None = Field(None, description="where the numbers come from")
 
@@ -50,12 +76,7 @@ class Prior(Strict):
 
     @model_validator(mode="after")
     def _one_valid_kind(self) -> "Prior":
-        kinds = [k for k in (*KINDS, "fixed") if getattr(self, k) is not None]
-        if len(kinds) != 1:
-            raise ValueError(
-                f"got {' and '.join(kinds) or 'no distribution'}, expected exactly one of "
-                f"{', '.join((*KINDS, 'fixed'))}"
-            )
+        _one_of(self, (*KINDS, "fixed"))
         if self.interval is not None:
             check_interval(*self.interval)
         return self
@@ -78,8 +99,16 @@ class Prior(Strict):
         return {"normal": float("-inf"), "lognormal": 0.0}.get(kind, low)
 
 
-def _must_be_positive(section: BaseModel, names: tuple[str, ...]) -> None:
-    for name in names:
+def _one_of(section: BaseModel, kinds: tuple[str, ...]) -> str:
+    given = [kind for kind in kinds if getattr(section, kind) is not None]
+    if len(given) != 1:
+        got = " and ".join(given) or "no distribution"
+        raise ValueError(f"got {got}, expected exactly one of {', '.join(kinds)}")
+    return given[0]
+
+
+def _must_be_positive(section: BaseModel) -> None:
+    for name in _POSITIVE:
         prior = getattr(section, name, None)
         if prior is None:
             continue
@@ -89,6 +118,12 @@ def _must_be_positive(section: BaseModel, names: tuple[str, ...]) -> None:
                 f"{name}: got a prior that reaches {prior.lowest:g}, expected positive numbers "
                 "(lognormal, loguniform, or uniform or fixed above 0)"
             )
+
+
+def _must_differ(field: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{field}: got the name {twice[0]!r} twice, expected each once")
 
 
 _POSITIVE = (
@@ -102,6 +137,8 @@ _POSITIVE = (
     "parameter_elasticity",
     "data_elasticity",
     "ceiling_oom",
+    "algorithmic_doubling_time_years",
+    "algorithmic_ceiling_oom",
     "sharpness",
 )
 
@@ -115,18 +152,13 @@ class Growth(Strict):
         description="time in which the excess growth over the long run halves [yr]"
     )
 
-    @model_validator(mode="after")
-    def _positive(self) -> "Growth":
-        _must_be_positive(self, _POSITIVE)
-        return self
-
 
 class Trend(Growth):
     """A growing quantity, fitted to its record (`fit = true`) or given by priors alone."""
 
-    fit: bool = Field(False, description="fit level and doubling time to the historical record")
+    fit: StrictBool = Field(False, description="fit level and doubling time to the record")
     log10_level: Prior | None = Field(None, description="log10 of it in level_year, if not fitted")
-    level_year: FiniteFloat | None = Field(None, description="decimal year of log10_level")
+    level_year: Number | None = Field(None, description="decimal year of log10_level")
     log10_level_at_anchor: Prior | None = Field(None, description="fit: level amid the record")
     residual_scale_oom: Prior | None = Field(None, description="fit: scatter about the trend")
     degrees_of_freedom: Prior | None = Field(None, description="fit: of the Student-t scatter")
@@ -151,9 +183,9 @@ class TrainingCompute(Trend):
     reading: Literal["top-n", "upper-quantile", "latent-frontier"] = Field(
         "top-n", description="how the frontier is read from the record"
     )
-    top_n: Annotated[int, Field(ge=1, le=1000)] = Field(10, description="top-n: how many")
-    since_year: FiniteFloat = Field(2010.0, description="start of the record that is fitted")
-    change_points: Literal["average", 0, 1, 2, 3] = Field(
+    top_n: Annotated[Whole, Field(ge=1, le=1000)] = Field(10, description="top-n: how many")
+    since_year: Number = Field(2010.0, description="start of the record that is fitted")
+    change_points: Annotated[Literal["average", 0, 1, 2, 3], BeforeValidator(_not_a_flag)] = Field(
         "average", description="of growth: how many, or an average over 0 to 3 weighted by LOO"
     )
     gap_oom: Prior | None = Field(None, description="latent-frontier: mean gap below it")
@@ -168,7 +200,7 @@ class TrainingCompute(Trend):
 class Spending(Trend):
     """Amortised hardware and energy cost of the largest training run [USD]."""
 
-    top_n: Annotated[int, Field(ge=1, le=1000)] = 10
+    top_n: Annotated[Whole, Field(ge=1, le=1000)] = 10
 
 
 class PricePerformance(Trend):
@@ -181,7 +213,7 @@ class GrossProduct(Growth):
     """Yearly product of the economy that pays [USD/yr]."""
 
     log10_level: Prior
-    level_year: FiniteFloat
+    level_year: Number
 
 
 class Gain(Growth):
@@ -193,7 +225,7 @@ class Gain(Growth):
 class AlgorithmicProgress(Gain):
     """Algorithmic progress of training, fitted to language models or given by priors."""
 
-    fit: bool = False
+    fit: StrictBool = False
     parameter_elasticity: Prior | None = None
     data_elasticity: Prior | None = None
     log_reference_loss: Prior | None = None
@@ -218,16 +250,11 @@ class AlgorithmicProgress(Gain):
 class ResourceLimit(Strict):
     """What a resource allows for the largest training run."""
 
-    name: str
-    year: FiniteFloat = Field(description="decimal year in which the level holds")
+    name: Name
+    year: Number = Field(description="decimal year in which the level holds")
     log10_flop: Prior = Field(description="largest run that the resource allows in that year")
     doubling_time_years: Prior = Field(description="at which the resource grows")
     source: str | None = None
-
-    @model_validator(mode="after")
-    def _positive(self) -> "ResourceLimit":
-        _must_be_positive(self, _POSITIVE)
-        return self
 
 
 class Limits(Strict):
@@ -242,24 +269,24 @@ class Limits(Strict):
     resources: tuple[ResourceLimit, ...] = ()
 
     @model_validator(mode="after")
-    def _positive(self) -> "Limits":
-        _must_be_positive(self, _POSITIVE)
+    def _named_once(self) -> "Limits":
+        _must_differ("resources", [resource.name for resource in self.resources])
         return self
 
 
 class RequirementComponent(Strict):
     """One view of how much effective compute the milestone takes [log10 FLOP]."""
 
-    name: str
-    weight: Annotated[float, Field(ge=0, le=1)]
+    name: Name
+    weight: Annotated[Number, Field(ge=0, le=1)]
     normal: Pair | None = Field(None, description="central interval holding `mass`")
-    two_piece_normal: tuple[FiniteFloat, FiniteFloat, FiniteFloat] | None = Field(
+    two_piece_normal: tuple[Number, Number, Number] | None = Field(
         None, description="low, median, high; [low, high] holds `mass`"
     )
     uniform: Pair | None = Field(None, description="low, high")
     logistic: Pair | None = Field(None, description="central interval holding `mass`")
     mass: Mass = 0.9
-    algorithms_year: FiniteFloat | None = Field(None, description="if not the requirement's own")
+    algorithms_year: Number | None = Field(None, description="if not the requirement's own")
     algorithmic_doubling_time_years: Prior | None = Field(
         None, description="if this view has algorithmic progress of its own"
     )
@@ -268,21 +295,16 @@ class RequirementComponent(Strict):
 
     @model_validator(mode="after")
     def _one_valid_kind(self) -> "RequirementComponent":
-        kinds = [k for k in REQUIREMENT_KINDS if getattr(self, k) is not None]
-        if len(kinds) != 1:
-            raise ValueError(
-                f"got {' and '.join(kinds) or 'no distribution'}, expected exactly one of "
-                f"{', '.join(REQUIREMENT_KINDS)}"
-            )
-        values = getattr(self, kinds[0])
+        kind = _one_of(self, REQUIREMENT_KINDS)
+        values = getattr(self, kind)
         if not all(a < b for a, b in zip(values, values[1:], strict=False)):
-            raise ValueError(f"{kinds[0]}: got {list(values)}, expected increasing numbers")
+            raise ValueError(f"{kind}: got {list(values)}, expected increasing numbers")
         return self
 
     @property
     def kind(self) -> str:
         """The name of its distribution."""
-        return next(k for k in REQUIREMENT_KINDS if getattr(self, k) is not None)
+        return _one_of(self, REQUIREMENT_KINDS)
 
     @property
     def parameters(self) -> tuple[float, float, float]:
@@ -305,10 +327,10 @@ class Requirement(Strict):
     """How much effective compute the milestone takes: a mixture of views, and "none of these"."""
 
     milestone: str = Field(description="what arrives, in a sentence")
-    algorithms_year: FiniteFloat = Field(
+    algorithms_year: Number = Field(
         description="decimal year whose algorithms the FLOP are counted in"
     )
-    none_weight: Annotated[float, Field(ge=0, lt=1)] = Field(
+    none_weight: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="weight of: no amount of compute brings it about this way"
     )
     components: Annotated[tuple[RequirementComponent, ...], Field(min_length=1)]
@@ -320,9 +342,7 @@ class Requirement(Strict):
             raise ValueError(
                 f"none_weight and the weights of components: got a sum of {total:.6g}, expected 1"
             )
-        names = [c.name for c in self.components]
-        if len(set(names)) < len(names):
-            raise ValueError(f"components: got names {names}, expected each once")
+        _must_differ("components", [c.name for c in self.components])
         return self
 
 
@@ -330,8 +350,8 @@ class Inference(Strict):
     """How the historical record is fitted."""
 
     sampler: Literal["auto", "importance", "nuts"] = "auto"
-    chains: Annotated[int, Field(ge=2, le=64)] = 4
-    draws: Annotated[int, Field(ge=100, le=100_000)] = Field(1000, description="per chain")
+    chains: Annotated[Whole, Field(ge=2, le=64)] = 4
+    draws: Annotated[Whole, Field(ge=100, le=100_000)] = Field(1000, description="per chain")
 
 
 class Scenario(Strict):
@@ -344,12 +364,12 @@ class Scenario(Strict):
     compute: Literal["trend", "spending-times-price-performance"] = Field(
         description="what is wanted of physical compute: its own trend, or what is spent"
     )
-    as_of: datetime.date | None = Field(
+    as_of: Annotated[datetime.date | None, BeforeValidator(_iso_date)] = Field(
         None, description="the forecast's now; default: the date of the newest data table it uses"
     )
-    horizon_year: Annotated[int, Field(ge=1950)] = 2100
-    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 2**17
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    horizon_year: Annotated[Whole, Field(ge=1950)] = 2100
+    samples: Annotated[Whole, Field(ge=1, le=MAX_SAMPLES)] = 2**17
+    seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     training_compute: TrainingCompute | None = None
     spending: Spending | None = None
     price_performance: PricePerformance
@@ -366,16 +386,14 @@ class Scenario(Strict):
         if getattr(self, needed) is None:
             raise ValueError(f"compute = {self.compute!r} needs a section [{needed}]")
         if self.as_of is not None:
-            _check_horizon(self.as_of, self.horizon_year)
+            check_horizon(self.as_of, self.horizon_year)
         return self
 
 
-def _check_horizon(as_of: datetime.date, horizon_year: int) -> None:
-    if horizon_year <= as_of.year:
+def check_horizon(as_of: datetime.date, horizon_year: int) -> None:
+    """Raise ``ValueError`` if the horizon is not after the forecast's now, or too far from it."""
+    if not as_of.year < horizon_year <= as_of.year + MAX_HORIZON_YEARS:
         raise ValueError(
-            f"horizon_year: got {horizon_year}, expected a year after as_of ({as_of.isoformat()})"
-        )
-    if horizon_year > as_of.year + MAX_HORIZON_YEARS:
-        raise ValueError(
-            f"horizon_year: got {horizon_year}, expected at most {MAX_HORIZON_YEARS} years ahead"
+            f"horizon_year: got {horizon_year}, expected a year after as_of "
+            f"({as_of.isoformat()}), at most {MAX_HORIZON_YEARS} years ahead"
         )

@@ -76,7 +76,7 @@ class Fit(NamedTuple):
     pareto_k: float
 
 
-class _Compiled(NamedTuple):
+class Compiled(NamedTuple):
     """The few functions of a model that are compiled, all in float64 and batched.
 
     prior: (keys, node) -> unconstrained draws, values of all sites, parameters of the observed
@@ -109,12 +109,14 @@ def fit(
     nodes: np.ndarray | None = None,
     settings: SamplerSettings = SamplerSettings(),
     progress: Progress | None = None,
+    compiled: "Compiled | None" = None,
 ) -> Fit:
     """Return the posterior of ``model(**data)``.
 
     nodes: (node, ...) or None; one is passed to the model as ``node=``, all are equally likely
         beforehand. A model with nodes has no NUTS fall-back.
     progress: called with (draws done, draws in all)
+    compiled: of `compile_model` with the same model and data, to fit several sets of nodes
 
     Raises ``ValueError`` if the sampler is unknown or does not fit the model.
     """
@@ -129,12 +131,13 @@ def fit(
     with jax.enable_x64(True):
         arguments = dict(data)
         points = np.zeros((1, 1)) if nodes is None else np.asarray(nodes, dtype=float)
-        compiled = _compile(model, arguments, None if nodes is None else jnp.asarray(points[0]))
+        if compiled is None:
+            compiled = compile_model(model, arguments, None if nodes is None else points[0])
         prior_key, importance_key, nuts_key, output_key = jax.random.split(key, 4)
         rng = np.random.default_rng(np.asarray(jax.random.bits(output_key, (4,), jnp.uint32)))
         any_node = points[rng.integers(len(points), size=settings.draws)]
         start, prior, prior_observed = jax.tree.map(
-            np.asarray, compiled.prior(jax.random.split(prior_key, settings.draws), any_node)
+            np.asarray, compiled.prior(_cheap_keys(prior_key, settings.draws), any_node)
         )
         sampler, pareto_k = settings.sampler, np.nan
         if sampler != "nuts":
@@ -165,6 +168,12 @@ def fit(
     )
 
 
+def _cheap_keys(key: Array, count: int) -> Array:
+    """Return keys of a generator that compiles far faster than threefry."""
+    seeds = jax.random.bits(key, (count,), jnp.uint32)
+    return jax.vmap(lambda seed: jax.random.key(seed, impl="unsafe_rbg"))(seeds)
+
+
 def _is_latent(site: dict[str, Any]) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
 
@@ -182,11 +191,16 @@ def _values(trace: dict[str, Any]) -> dict[str, Array]:
     }
 
 
-def _compile(model: Model, data: dict[str, Any], example_node: Array | None) -> _Compiled:
-    """Return the model's compiled functions of flat unconstrained vectors."""
+def compile_model(
+    model: Model, data: Mapping[str, Any], example_node: np.ndarray | None = None
+) -> Compiled:
+    """Return the model's compiled functions of flat unconstrained vectors.
+
+    example_node: one of the nodes, if the model has any. Nothing is run or compiled yet.
+    """
 
     def arguments(node: Array | None) -> dict[str, Any]:
-        return data if example_node is None else {**data, "node": node}
+        return dict(data) if example_node is None else {**data, "node": node}
 
     def trace_of(key: Array, values: Mapping[str, Array], node: Array | None) -> dict[str, Any]:
         seeded = handlers.seed(handlers.substitute(model, dict(values)), key)
@@ -230,7 +244,7 @@ def _compile(model: Model, data: dict[str, Any], example_node: Array | None) -> 
         site = _observed(trace)
         return _values(trace), site["fn"].log_prob(site["value"]), parameters(site)
 
-    return _Compiled(
+    return Compiled(
         jax.jit(jax.vmap(from_prior)),
         _in_batches(jax.jit(jax.vmap(log_density))),
         jax.jit(jax.vmap(outputs)),
@@ -268,14 +282,14 @@ class _Proposal(NamedTuple):
 
 
 def _importance(
-    compiled: _Compiled,
+    compiled: Compiled,
     start: np.ndarray,
     nodes: np.ndarray,
     key: Array,
     settings: SamplerSettings,
     report: Progress,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], float]:
-    """Return (unconstrained draws, node of each, statistics, worst Pareto k of the chains)."""
+    """Return (unconstrained draws, node of each, statistics, Pareto k of all proposals)."""
     from arviz_stats.base import array_stats
 
     proposal = _laplace(compiled, start, nodes)
@@ -283,7 +297,7 @@ def _importance(
     for seed in seeds[:_ADAPTATIONS]:
         standard, _, _, log_weight = _propose(compiled, proposal, nodes, seed, settings.proposals)
         proposal = _adapt(proposal, standard, log_weight)
-    draws, chosen, efficiency, pareto_k = [], [], [], []
+    draws, chosen, efficiency, pareto_k, log_weights = [], [], [], [], []
     for chain, seed in enumerate(seeds[_ADAPTATIONS:]):
         _, flat, node, log_weight = _propose(compiled, proposal, nodes, seed, settings.proposals)
         smoothed, k = array_stats.psislw(-log_weight)
@@ -296,15 +310,18 @@ def _importance(
         chosen.append(node[row])
         efficiency.append(1 / np.sum(weight**2) / len(weight))
         pareto_k.append(float(k))
+        log_weights.append(log_weight)
         report((chain + 1) * settings.draws, (settings.chains + 1) * settings.draws)
     statistics = {
         "pareto_k": np.repeat(np.array(pareto_k)[:, None], settings.draws, axis=1),
         "importance_efficiency": np.repeat(np.array(efficiency)[:, None], settings.draws, axis=1),
     }
-    return np.concatenate(draws), np.concatenate(chosen), statistics, float(np.max(pareto_k))
+    # One proposal for all chains, so one k; the largest of several noisy ones would be biased.
+    _, overall = array_stats.psislw(-np.concatenate(log_weights))
+    return np.concatenate(draws), np.concatenate(chosen), statistics, float(overall)
 
 
-def _laplace(compiled: _Compiled, start: np.ndarray, nodes: np.ndarray) -> _Proposal:
+def _laplace(compiled: Compiled, start: np.ndarray, nodes: np.ndarray) -> _Proposal:
     """Return a Laplace approximation at each node, from the best of some prior draws."""
     count, size = len(nodes), start.shape[1]
     tried = start[: max(16, 4096 // count)]
@@ -323,7 +340,7 @@ def _laplace(compiled: _Compiled, start: np.ndarray, nodes: np.ndarray) -> _Prop
 
 
 def _derivatives(
-    compiled: _Compiled, position: np.ndarray, nodes: np.ndarray, step: float = 1e-3
+    compiled: Compiled, position: np.ndarray, nodes: np.ndarray, step: float = 1e-3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (log density, gradient, Hessian) at each node by central differences.
 
@@ -341,7 +358,8 @@ def _derivatives(
     here, up, down, both_up, both_down = np.split(
         values.reshape(len(position), -1), np.cumsum([1, size, size, len(row)]), axis=1
     )
-    with np.errstate(invalid="ignore"):  # a step too far has density 0 and is not taken
+    # A step too far has density 0, or overflows, and is not taken.
+    with np.errstate(invalid="ignore", over="ignore"):
         diagonal = up + down - 2 * here
         mixed = (both_up + both_down - 2 * here - diagonal[:, row] - diagonal[:, column]) / 2
         gradient = (up - down) / (2 * step)
@@ -352,7 +370,7 @@ def _derivatives(
 
 
 def _newton(
-    compiled: _Compiled, position: np.ndarray, nodes: np.ndarray
+    compiled: Compiled, position: np.ndarray, nodes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mode, log density, Hessian) of every node by damped Newton steps."""
     identity = np.eye(position.shape[1])
@@ -379,7 +397,7 @@ def _newton(
 
 
 def _propose(
-    compiled: _Compiled, proposal: _Proposal, nodes: np.ndarray, seed: int, count: int
+    compiled: Compiled, proposal: _Proposal, nodes: np.ndarray, seed: int, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (standardised, unconstrained, node, log weight) of quasi-random proposals."""
     size = proposal.centre.shape[1]

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
@@ -57,7 +58,10 @@ def tables_of(scenario: Scenario, name: str) -> tuple[str, ...]:
     """Return the data tables that a record is read from."""
     if name == "training_compute":
         assert scenario.training_compute is not None
-        return (scenario.training_compute.table,)
+        table = scenario.training_compute.table
+        if "training_compute_flop" not in [column.name for column in table_info(table).columns]:
+            raise ValueError(f"training_compute.table: got {table!r}, expected a table of models")
+        return (table,)
     return {
         "spending": ("training_costs",),
         "price_performance": ("training_costs", "ml_hardware"),
@@ -147,10 +151,7 @@ def _fit(scenario: Scenario, name: str, progress: Progress) -> xr.DataTree:
     else:
         choice = getattr(record.section, "change_points", 0)
         counts = (0, 1, 2, 3) if choice == "average" else (choice,)
-        trees = {
-            count: _fit_trend(scenario, record, count, _part(progress, name, i, len(counts)))
-            for i, count in enumerate(counts)
-        }
+        trees = _fit_trends(scenario, record, counts, progress)
         tree = trees[counts[0]] if len(trees) == 1 else _averaged(trees, scenario.seed)
     tree.attrs["data"] = json.dumps({t: _provenance(t) for t in record.tables})
     progress(name, 1, 1)
@@ -200,33 +201,56 @@ def _random_key(scenario: Scenario, *names: str) -> Any:
     return key
 
 
-def _fit_trend(
-    scenario: Scenario, record: Record, change_points: int, report: Callable[[int, int], None]
-) -> xr.DataTree:
-    """Fit the trend model with a number of change points; return its labelled tree."""
+def _fit_trends(
+    scenario: Scenario, record: Record, counts: tuple[int, ...], progress: Progress
+) -> dict[int, xr.DataTree]:
+    """Fit the trend model with each number of change points; return its labelled trees.
+
+    All are one compiled program, in which unused change points lie beyond the record.
+    """
     from . import inference
+    from .history import trend
+
+    year = record.rows["year"].to_numpy()
+    group = record.rows.get("group", pd.Series(0, index=record.rows.index))
+    below = getattr(record.section, "reading", "") == "latent-frontier"
+    observed = {
+        "year": year,
+        "log10_value": record.rows["log10_value"].to_numpy(),
+        "group": group.to_numpy(dtype=int),
+        "priors": _priors(record.section),
+        "change_points": trend.MAX_CHANGE_POINTS if any(counts) else 0,
+        "residual": "latent_frontier" if below else "student_t",
+    }
+    nodes = {count: trend.padded_nodes(year, count) if any(counts) else None for count in counts}
+    with jax.enable_x64(True):
+        example = next(iter(nodes.values()))
+        compiled = inference.compile_model(
+            trend.model, observed, None if example is None else example[0]
+        )
+    return {
+        count: _labelled_trend(
+            record,
+            inference.fit(
+                trend.model,
+                observed,
+                key=_random_key(scenario, record.name, str(count)),
+                nodes=nodes[count],
+                settings=_settings(scenario),
+                progress=_part(progress, record.name, i, len(counts)),
+                compiled=compiled,
+            ),
+            count,
+        )
+        for i, count in enumerate(counts)
+    }
+
+
+def _labelled_trend(record: Record, result: Any, change_points: int) -> xr.DataTree:
+    """Return a fit of the trend model, with its path over the years, as a labelled tree."""
     from .history import price_performance, training_compute, trend
 
-    rows = record.rows
-    year = rows["year"].to_numpy()
-    reading = getattr(record.section, "reading", "top-n")
-    residual = "latent_frontier" if reading == "latent-frontier" else "student_t"
-    group = rows["group"].to_numpy() if "group" in rows else np.zeros(len(rows), dtype=int)
-    result = inference.fit(
-        trend.model,
-        {
-            "year": year,
-            "log10_value": rows["log10_value"].to_numpy(),
-            "group": group,
-            "priors": _priors(record.section),
-            "change_points": change_points,
-            "residual": residual,
-        },
-        key=_random_key(scenario, record.name, str(change_points)),
-        nodes=trend.change_point_nodes(year, change_points),
-        settings=_settings(scenario),
-        progress=report,
-    )
+    year = record.rows["year"].to_numpy()
     grid = np.append(np.arange(np.ceil(year.min()), record.as_of_year, 0.5), record.as_of_year)
     path = trend.log10_trend_at(result.draws, year, grid)
     if record.name == "price_performance":
@@ -235,10 +259,23 @@ def _fit_trend(
         )
     else:
         columns = training_compute.forecast_columns(
-            result.draws, year, as_of_year=record.as_of_year, reading=reading
+            result.draws,
+            year,
+            as_of_year=record.as_of_year,
+            reading=getattr(record.section, "reading", "top-n"),
         )
         path = path + (columns["log10_level"] - path[..., -1])[..., None]
-    return labelled(record, result, columns, (grid, path))
+    used = {
+        "segment_doubling_time_years": change_points + 1,
+        "change_point_years": change_points,
+    }
+    kept = {
+        name: value[..., : used[name]] if name in used else value
+        for name, value in result.draws.items()
+        if used.get(name) != 0
+    }
+    prior = {name: value for name, value in result.prior.items() if name not in used}
+    return labelled(record, result._replace(draws=kept, prior=prior), columns, (grid, path))
 
 
 def _fit_algorithms(scenario: Scenario, record: Record, progress: Progress) -> xr.DataTree:

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from ..priors.prior_sets import load_prior_set
-from .config import Scenario
+from .config import Prior, Scenario
 
 MAX_FILE_BYTES = 1_000_000
 
@@ -39,10 +39,14 @@ def scenario_text(name: str | Path) -> str:
             f"or the path of a .toml file{hint}"
         )
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"{path}: larger than {MAX_FILE_BYTES} bytes, not a scenario file")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes, expected a scenario file")
+        return content.decode()
+    except UnicodeDecodeError:
+        raise ValueError(f"scenario: {str(path)!r} is not text, expected TOML") from None
+    except (OSError, ValueError) as error:
         raise ValueError(f"scenario: cannot read {str(path)!r}: {error}") from None
 
 
@@ -102,6 +106,7 @@ def json_schema() -> dict[str, Any]:
     schema["required"] = [key for key in schema["required"] if key not in completed]
     for model in _section_models().values():
         schema["$defs"][model.__name__].pop("required", None)
+    schema["$defs"]["Prior"] = {"anyOf": [{"type": "number"}, schema["$defs"]["Prior"]]}
     return schema
 
 
@@ -119,7 +124,7 @@ def _section_models() -> dict[str, type[BaseModel]]:
 def _plain(value: Any) -> Any:
     """Return TOML values; a prior that is a fixed number becomes that number."""
     if isinstance(value, dict):
-        if set(value) == {"fixed", "mass"}:
+        if value == {"fixed": value.get("fixed"), "mass": Prior.model_fields["mass"].default}:
             return value["fixed"]
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -143,7 +148,9 @@ def _sentence(error: ValidationError) -> str:
         return f"{place}: {message}".removeprefix(": ")
     if problem["type"] == "missing":
         return f"{place} is missing, and the prior set does not supply it"
-    return f"{place}: got {problem['input']!r}, expected: {message[0].lower()}{message[1:]}"
+    got = repr(problem["input"])
+    got = got if len(got) <= 80 else f"{got[:77]}..."
+    return f"{place}: got {got}, expected: {message[0].lower()}{message[1:]}"
 
 
 def _field_names(location: tuple[int | str, ...]) -> list[str]:

@@ -20,11 +20,13 @@ USERS_OF_FORECAST = {"forecast", "tests", "notebooks", "benchmarks", "docs"}
 # Modules of `forecast`, lowest first; a module imports from its own layer and from those before.
 LAYERS = (
     {"config", "datasets", "importing", "table_schema", "data", "scenarios"},
+    {"scenario_files", "schema", "storage", "checks"},
     {"history"},
     {"inference"},
+    {"records"},
     {"engine"},
-    {"storage", "summaries", "schema"},
     {"plots"},
+    {"summaries"},
     {"cli", "__main__"},
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}

@@ -81,8 +81,7 @@ def test_there_are_eight_devices() -> None:
     assert len(jax.devices()) == 8
 
 
-@pytest.mark.parametrize("devices", [1, 2, 8])
-@pytest.mark.parametrize("chunk", [1, 3, 64])
+@pytest.mark.parametrize(("devices", "chunk"), [(1, 1), (1, 3), (1, 64), (2, 3), (8, 1), (8, 3)])
 def test_bits_do_not_depend_on_chunk_or_devices(
     reference: np.ndarray, devices: int, chunk: int
 ) -> None:
@@ -118,7 +117,7 @@ def test_means_against_numpy(reference: np.ndarray) -> None:
 
 
 def test_float32_is_float64_within_1e_6(reference: np.ndarray) -> None:
-    mesh = ensemble.device_mesh()
+    mesh = ensemble.device_mesh(1)
     with jax.enable_x64(True):
         double = last(
             replicate_means(
@@ -146,26 +145,18 @@ def test_progress_is_told_and_ends_with_all_samples() -> None:
 # --- memory and compilation ----------------------------------------------------------------------
 
 
-def live_bytes(tiles: int) -> int:
-    means(tiles, chunk=1)
+def live_bytes(tiles: int) -> tuple[int, int]:
+    """Return what all arrays hold at most while samples are averaged, and afterwards."""
+    most = 0
+    samples, mesh = REPLICATES * tiles * TILE, ensemble.device_mesh(8)
+    for _ in replicate_means(curve, inputs(), years(), points(), samples, mesh=mesh, chunk=1):
+        most = max(most, sum(array.nbytes for array in jax.live_arrays()))
     gc.collect()
-    return sum(array.nbytes for array in jax.live_arrays())
+    return most, sum(array.nbytes for array in jax.live_arrays())
 
 
 def test_memory_does_not_grow_with_the_samples() -> None:
     assert live_bytes(1) == live_bytes(64)
-
-
-def test_one_call_holds_no_more_for_more_samples() -> None:
-    made, given = points(), inputs()
-    mesh = ensemble.device_mesh(1)
-    held = set()
-    for tiles in (1, 16):
-        samples = REPLICATES * tiles * TILE
-        steps = replicate_means(curve, given, years(), made, samples, mesh=mesh, chunk=3)
-        for _ in steps:
-            held.add(sum(array.nbytes for array in jax.live_arrays()))
-    assert max(held) - min(held) < 24 * 4 * 100
 
 
 def test_one_compilation_for_all_sample_counts_and_values() -> None:

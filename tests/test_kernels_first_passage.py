@@ -15,6 +15,9 @@ from scipy import stats
 YEARS = np.linspace(0, 80, 321, dtype=np.float32)
 LOG10_FLOP = np.linspace(15, 60, 451)
 CUMULATIVE = jax.jit(cumulative, static_argnums=0)
+MIXTURE = jax.jit(mixture_cumulative, static_argnums=0)
+MASS = jax.jit(passage_mass)
+RUNNING_MAXIMUM = jax.jit(running_maximum)
 PASSAGE_YEAR = jax.jit(first_passage_year)
 
 
@@ -62,9 +65,7 @@ MIXED = np.array([[30.0, 2.0, 0.0], [34.0, 1.0, 4.0], [25.0, 40.0, 0.0], [36.0, 
 def mixture(weights: list[float], log10_flop: np.ndarray) -> np.ndarray:
     with jax.enable_x64(True):
         return np.asarray(
-            mixture_cumulative(
-                KINDS_MIXED, jnp.array(weights), jnp.asarray(MIXED), jnp.asarray(log10_flop)
-            )
+            MIXTURE(KINDS_MIXED, jnp.array(weights), jnp.asarray(MIXED), jnp.asarray(log10_flop))
         )
 
 
@@ -144,9 +145,9 @@ def test_running_maximum() -> None:
 def test_what_was_reached_stays_reached_when_the_path_declines() -> None:
     path = np.interp(YEARS, [0, 10, 80], [27.0, 31.0, 20.0])
     with jax.enable_x64(True):
-        top = running_maximum(jnp.asarray(path))
-        reached = cumulative("normal", jnp.array([MEAN, SD, 0.0]), top)
-        arriving = np.asarray(passage_mass(reached)[0])
+        top = RUNNING_MAXIMUM(jnp.asarray(path))
+        reached = CUMULATIVE("normal", jnp.array([MEAN, SD, 0.0]), top)
+        arriving = np.asarray(MASS(reached)[0])
     peak = int(np.argmax(path))
     np.testing.assert_array_equal(arriving[peak:], arriving[peak])
     highest = stats.norm(MEAN, SD).cdf(path[peak]) - stats.norm(MEAN, SD).cdf(path[0])
@@ -161,7 +162,7 @@ def conditional(path: np.ndarray, mean: float, sd: float) -> np.ndarray:
     with jax.enable_x64(True):
         top = running_maximum(jnp.asarray(path))
         reached = CUMULATIVE("normal", jnp.array([mean, sd, 0.0]), top)
-        arriving, left = (np.asarray(mass) for mass in passage_mass(reached))
+        arriving, left = (np.asarray(mass) for mass in MASS(reached))
     assume(left > 1e-6)
     return arriving / left
 

@@ -113,7 +113,7 @@ def test_slower_growth_is_never_ahead(
 def test_growth_is_continuous_where_the_slowing_starts() -> None:
     with jax.enable_x64(True):
         trend = float64_trend(27, 0.5, 2.5, 8)
-        slope = jax.grad(lambda t: log10_trend(trend, t))
+        slope = jax.grad(lambda t: TREND(trend, t))
         before, after = float(slope(jnp.float64(-1e-9))), float(slope(jnp.float64(1e-9)))
     assert before == pytest.approx(np.log10(2) / 0.5, rel=1e-12)
     assert after == pytest.approx(before, rel=1e-8)
@@ -165,7 +165,7 @@ def test_soft_minimum_is_hard_at_high_sharpness() -> None:
 
 
 def test_gradient_with_equal_inputs_is_shared_equally() -> None:
-    gradient = jax.grad(lambda x: soft_minimum(x, jnp.float32(4))[0])(jnp.full((4, 1), 30.0))
+    gradient = jax.grad(lambda x: SOFT_MINIMUM(x, jnp.float32(4))[0])(jnp.full((4, 1), 30.0))
     np.testing.assert_allclose(np.asarray(gradient), 0.25, rtol=1e-6)
 
 
@@ -180,6 +180,8 @@ def test_gradients_are_shares_of_one(values: list[float], sharpness: float) -> N
 
 # --- effective compute ---------------------------------------------------------------------------
 
+GAIN = jax.jit(gain_oom)
+FLOP_PER_USD = jax.jit(log10_flop_per_usd)
 PHYSICAL = jax.jit(log10_physical_compute, static_argnames="by_spending")
 EFFECTIVE = jax.jit(log10_effective_compute, static_argnames="by_spending")
 NOW_ON = np.array([0.0, 0.5, 2.0, 7.0, 15.0, 40.0, 75.0])
@@ -278,7 +280,7 @@ def test_the_tightest_limit_rules(binding: str, changes: dict[str, float]) -> No
     given = world(50.0, **changes)
     with jax.enable_x64(True):
         path = np.asarray(PHYSICAL(arrays(given), jnp.asarray(NOW_ON), by_spending=False))
-        flop_per_usd = np.asarray(log10_flop_per_usd(arrays(given), jnp.asarray(NOW_ON)))
+        flop_per_usd = np.asarray(FLOP_PER_USD(arrays(given), jnp.asarray(NOW_ON)))
     product = [integrated(Trend(*given.gross_product), t) for t in NOW_ON]
     affordable = np.array(product) + given.log10_spending_share + flop_per_usd
     np.testing.assert_allclose(path, affordable, atol=0.03)
@@ -304,7 +306,7 @@ def test_gain_is_zero_in_the_reference_year_and_log_linear_until_now() -> None:
     years = np.array([-6.0, -2.5, -1.0, 0.0])
     with jax.enable_x64(True):
         gain = gain_of(0.8, ceiling=60.0)
-        ours = np.asarray(gain_oom(gain, jnp.asarray(since), jnp.asarray(years), jnp.float64(1)))
+        ours = np.asarray(GAIN(gain, jnp.asarray(since), jnp.asarray(years), jnp.float64(1)))
     expected = np.log10(2) / 0.8 * (years + since[:, None])
     np.testing.assert_allclose(ours, expected, atol=1e-12)
     assert ours[0, 0] == ours[1, 1] == 0
@@ -317,9 +319,7 @@ def test_gain_stays_under_its_ceiling(
     with jax.enable_x64(True):
         gain = gain_of(doubling, ceiling)
         years = jnp.linspace(0, 80, 50)
-        path = np.asarray(
-            jax.jit(gain_oom)(gain, jnp.full(2, since), years, jnp.float64(sharpness))
-        )
+        path = np.asarray(GAIN(gain, jnp.full(2, since), years, jnp.float64(sharpness)))
     assert (path <= ceiling).all()
     assert (np.diff(path) >= 0).all()
 

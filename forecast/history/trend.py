@@ -20,6 +20,7 @@ from jax.scipy.special import log_ndtr
 from ...priors.elicitation import Interval, distribution
 
 MAX_CHANGE_POINTS = 3
+UNUSED_YEAR = 9999.0  # an unused change point lies beyond the record
 _MOST_NODES = 500
 _SHORTEST_SEGMENT_YEARS = 1.0
 Priors = Mapping[str, Interval]
@@ -74,6 +75,14 @@ def change_point_nodes(years: np.ndarray, change_points: int) -> np.ndarray | No
     )
 
 
+def padded_nodes(years: np.ndarray, change_points: int) -> np.ndarray:
+    """Return `change_point_nodes` with unused change points added, (node, 3) [yr]."""
+    nodes = change_point_nodes(years, change_points)
+    used = np.zeros((1, 0)) if nodes is None else nodes
+    spare = np.full((len(used), MAX_CHANGE_POINTS - change_points), UNUSED_YEAR)
+    return np.concatenate([used, spare], axis=1)
+
+
 def piecewise_trend(
     years: np.ndarray, level: Array, growth: Array, change_points: Array, anchor_year: float
 ) -> Array:
@@ -105,15 +114,18 @@ def model(
 
     Sites: segment_doubling_time_years (segment,), log10_level_at_anchor (group,),
     residual_scale_oom (group,), degrees_of_freedom or gap_oom, doubling_time_years (of the last
-    segment), change_point_years.
+    segment of the record), change_point_years.
+
+    Models with fewer change points are the same program with unused ones beyond the record, whose
+    doubling times keep their prior: see `padded_nodes`.
     """
     groups = int(group.max()) + 1
     doubling = numpyro.sample(
         "segment_doubling_time_years",
         distribution(*priors["doubling_time_years"]).expand([change_points + 1]).to_event(1),
     )
-    numpyro.deterministic("doubling_time_years", doubling[-1])
     dates = jnp.zeros(0) if node is None else node
+    numpyro.deterministic("doubling_time_years", doubling[jnp.sum(dates < year.max())])
     if change_points:
         numpyro.deterministic("change_point_years", dates)
     level = numpyro.sample(

@@ -1,0 +1,110 @@
+"""What the record taught: prior and posterior of the quantities that are fitted to it."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from .plot_page import BLUE, INK, clean, draw_text, legend, page
+
+# The records, and the parts that have a level of their own: (name, unit).
+_LEVELS = {
+    "training_compute": (("", "log10 FLOP"),),
+    "spending": (("", "log10 USD"),),
+    "price_performance": ((" (runs)", "log10 FLOP/USD"), (" (chips)", "log10 FLOP/s/USD")),
+    "algorithmic_progress": (),
+}
+
+
+class Panel(NamedTuple):
+    """A fitted quantity: its title, its unit, and its draws."""
+
+    title: str
+    unit: str
+    prior: np.ndarray
+    posterior: np.ndarray
+
+
+def prior_posterior(tree: xr.DataTree) -> Figure:
+    """Draw prior and posterior of the doubling time and the level of every fitted record."""
+    panels = _fitted_quantities(tree)
+    columns = min(4, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure, grid = page(
+        tree.attrs,
+        "What the record says: prior and posterior",
+        f"Record as known on {tree.attrs['as_of']}, before conditioning on no arrival",
+        axes_inches=2.1 * rows - 1.05,
+        label_inches=(0.25, 0.85),
+        legend_rows=1,
+        sides=(0.04, 0.97),
+        nrows=rows,
+        ncols=columns,
+        wspace=0.15,
+        hspace=1.0,
+    )
+    for index, panel in enumerate(panels):
+        _draw_densities(figure.add_subplot(grid[index]), panel)
+    if panels:
+        prior = Line2D([], [], color=INK, linestyle="--")
+        posterior = Patch(facecolor=BLUE, edgecolor=BLUE, alpha=0.5)
+        handles = {"prior": prior, "posterior (both drawn to the same height)": posterior}
+        legend(figure, tree.attrs, handles)
+    else:
+        note = "Nothing was fitted: the scenario rests on its priors alone."
+        draw_text(figure, 0.5, 0.5, note, ha="center")
+    return figure
+
+
+def _fitted_quantities(tree: xr.DataTree) -> list[Panel]:
+    """Return doubling times, then levels, of the records that were fitted."""
+    if "posterior" not in tree.children or "prior" not in tree.children:
+        return []
+    prior, posterior = tree["prior"].to_dataset(), tree["posterior"].to_dataset()
+    times, levels = [], []
+    for record, parts in _LEVELS.items():
+        title = record.replace("_", " ").capitalize()
+        name = f"{record}_doubling_time_years"
+        if name in prior and name in posterior:
+            values = prior[name].to_numpy(), posterior[name].to_numpy()
+            times.append(Panel(f"{title}:\ndoubling time", "years", *values))
+        name = f"{record}_log10_level_at_anchor"
+        for index, (part, unit) in enumerate(parts):
+            if name in prior and name in posterior and index < posterior[name].shape[-1]:
+                values = prior[name].to_numpy()[..., index], posterior[name].to_numpy()[..., index]
+                levels.append(Panel(f"{title}:\nlevel amid the record{part}", unit, *values))
+    return times + levels
+
+
+def _draw_densities(axes: Axes, panel: Panel) -> None:
+    """Draw two histograms, each to its own height, on a log axis if in years; write 90 % ranges."""
+    title, unit, prior, posterior = panel
+    ranges = []
+    for name, values, bins in (("prior", prior, 24), ("posterior", posterior, 40)):
+        low, high = np.quantile(values, (0.002, 0.998))
+        edges = (np.geomspace if unit == "years" else np.linspace)(low, high, bins)
+        height, _ = np.histogram(values, edges)
+        height = height / height.max()
+        if name == "prior":
+            axes.stairs(height, edges, color=INK, linestyle="--", linewidth=1.2)
+        else:
+            axes.stairs(height, edges, color=BLUE, alpha=0.5, fill=True)
+            axes.stairs(height, edges, color=BLUE, linewidth=1.2)
+        low, high = np.quantile(values, (0.05, 0.95))
+        ranges.append(f"{name} {low:.3g} to {high:.3g}")
+    clean(axes)
+    axes.spines["left"].set_visible(False)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(NullLocator())
+    if unit == "years":
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.set_title(title, size=9, loc="left", color=INK)
+    axes.set_xlabel("\n".join([f"{unit}; 90 % range:", *ranges]), size=8, color=INK)
