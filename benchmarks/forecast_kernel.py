@@ -4,7 +4,6 @@
 ``--quick`` tries everything in seconds at coarser targets. Minutes otherwise.
 """
 
-import argparse
 import os
 import platform
 import time
@@ -16,7 +15,6 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-
 from aitimelines.forecast import engine
 from aitimelines.forecast.config import Prior, Scenario
 from aitimelines.forecast.scenario_files import load_scenario
@@ -230,9 +228,7 @@ def seconds(call: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def smallest(
-    contender: Contender, exact: np.ndarray, target: float, settings: Settings
-) -> Entry:
+def smallest(contender: Contender, exact: np.ndarray, target: float, settings: Settings) -> Entry:
     """Return the fewest samples, a power of two, that reach the target; one pilot, then a search.
 
     The error of plain Monte Carlo falls with the square root of the samples, that of the quasi-

@@ -13,13 +13,11 @@ from typing import NamedTuple
 import numpy as np
 import scoringrules
 import xarray as xr
-from scipy import stats
-
-import aitimelines.forecast as fc
 from aitimelines.forecast import engine
 from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.datasets import decimal_year, load_frame, table_info
 from aitimelines.forecast.scenario_files import load_scenario
+from scipy import stats
 
 PAGE = Path(__file__).with_suffix(".md")
 READINGS = ("top-n", "upper-quantile", "latent-frontier")

@@ -42,7 +42,8 @@ def run(
     """Fit the record, simulate, print the forecast and write a result folder.
 
     The folder holds result.zarr, summary.json, scenario.toml (as resolved), timeline and compute
-    figures (.png and .svg). A fit is kept and reused while data, model, versions and seed agree.
+    figures (.png and .svg). Fits and results are kept in the cache folder ($AITIMELINES_CACHE) and
+    reused while scenario, data, code, versions and seed agree.
 
     Parameters
     ----------
@@ -63,27 +64,24 @@ def run(
     overwrite
         Replace an existing result folder.
     """
+    from .files import cached_path, copy_folder, refuse_existing
+    from .provenance import forecast_key
     from .scenario_files import load_scenario
 
     chosen = load_scenario(
         scenario, samples=samples, seed=seed, as_of=as_of, horizon_year=horizon_year
     )
     folder = output if output is not None else _free_folder(Path("runs"), chosen.id)
-    if folder.exists() and not overwrite:
-        raise FileExistsError(f"output: {str(folder)!r} exists; give --overwrite to replace it")
-    from .engine import fit, simulate
-    from .summaries import text_table, write_result
-
-    _keep_compiled_programs()
-    with _progress() as report:
-        tree = simulate(chosen, fit(chosen, progress=report), progress=report)
-        report("write", 0, 1)
-        found = write_result(tree, folder, overwrite=overwrite)
-        report("write", 1, 1)
-    if json_:
-        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    refuse_existing(folder, overwrite=overwrite)
+    kept = cached_path("results", chosen.id, forecast_key(chosen))
+    if kept.exists():
+        copy_folder(kept, folder, overwrite=overwrite)
+        err.print("the same forecast was made before: its result is copied", markup=False)
     else:
-        out.print(text_table(found))
+        _forecast(chosen, folder, overwrite)
+        copy_folder(folder, kept, overwrite=True)
+    _print_summary(folder, json_)
+    if not json_:
         out.print(f"Written to {folder}", markup=False, soft_wrap=True)
 
 
@@ -98,16 +96,35 @@ def show(result: Path, /, *, json_: Annotated[bool, Parameter(name="--json")] = 
     json_
         Print summary.json instead of tables.
     """
-    from .summaries import text_table
+    _print_summary(result, json_)
 
-    path = result / "summary.json"
+
+def _print_summary(folder: Path, as_json: bool) -> None:
+    from .tables import text_table
+
+    path = folder / "summary.json"
     if not path.is_file():
-        raise ValueError(f"result: no summary.json in {str(result)!r}, expected a result folder")
+        raise ValueError(f"result: no summary.json in {str(folder)!r}, expected a result folder")
     text = path.read_text(encoding="utf-8")
-    if json_:
+    if as_json:
         sys.stdout.write(text)
     else:
         out.print(text_table(json.loads(text)))
+
+
+def _forecast(scenario: Any, folder: Path, overwrite: bool) -> None:
+    """Fit, simulate and write the result folder, with progress."""
+    with _progress() as report:
+        report("load libraries", 0, 1)
+        from .engine import fit, simulate
+        from .summaries import write_result
+
+        _keep_compiled_programs()
+        report("load libraries", 1, 1)
+        tree = simulate(scenario, fit(scenario, progress=report), progress=report)
+        report("write", 0, 1)
+        write_result(tree, folder, overwrite=overwrite)
+        report("write", 1, 1)
 
 
 @app.command
@@ -179,8 +196,8 @@ def scenario_new(path: Path, /, *, based_on: str = "baseline", overwrite: bool =
     overwrite
         Replace an existing file.
     """
+    from .files import refuse_existing, write_text
     from .scenario_files import json_schema, load_scenario, scenario_template
-    from .storage import refuse_existing, write_text
 
     if path.suffix != ".toml":
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in .toml")
@@ -293,7 +310,7 @@ def _keep_compiled_programs() -> None:
     """Let JAX keep compiled programs in the cache folder, for the next run."""
     import jax
 
-    from .storage import cache_directory
+    from .files import cache_directory
 
     folder = cache_directory() / "compiled"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -28,7 +28,8 @@ from ..kernels.effective_compute import (
 from ..kernels.requirement import mixture_cumulative
 from ..priors.elicitation import location_scale
 from .config import Prior, RequirementComponent, Scenario, check_horizon
-from .records import as_of_date, as_of_year, fit_records, verdict_of_all
+from .provenance import as_of_date, as_of_year
+from .records import fit_records, verdict_of_all
 from .scenario_files import load_scenario, scenario_from_dict, to_toml
 from .schema import DIMENSIONS, label
 

@@ -199,10 +199,12 @@ def compile_model(
     example_node: one of the nodes, if the model has any. Nothing is run or compiled yet.
     """
 
-    def arguments(node: Array | None) -> dict[str, Any]:
+    def arguments(node: Array | np.ndarray | None) -> dict[str, Any]:
         return dict(data) if example_node is None else {**data, "node": node}
 
-    def trace_of(key: Array, values: Mapping[str, Array], node: Array | None) -> dict[str, Any]:
+    def trace_of(
+        key: Array, values: Mapping[str, Array], node: Array | np.ndarray | None
+    ) -> dict[str, Any]:
         seeded = handlers.seed(handlers.substitute(model, dict(values)), key)
         return handlers.trace(seeded).get_trace(**arguments(node))
 
@@ -228,7 +230,7 @@ def compile_model(
     kinds: list[str] = []
 
     def look(key: Array) -> dict[str, Array]:
-        trace = trace_of(key, {}, example_node)
+        trace = trace_of(key, {}, None if example_node is None else jnp.asarray(example_node))
         kinds.append(type(_observed(trace)["fn"]).__name__)
         return unconstrained(trace)
 

@@ -77,8 +77,8 @@ def timeline(tree: xr.DataTree) -> Figure:
     figure.align_ylabels([curve, density])
     points = f"at most {100 * error.max():.1g}" if error.max() >= 1e-4 else "below 0.01"
     note = f"Monte Carlo error (2 s.e.): {points} percentage points"
-    corner = density.transAxes
-    draw_text(density, 0.99, 1, note, size=8, color=GREY, transform=corner, ha="right", va="top")
+    corner: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    density.annotate(note, (1.05, 0), (0, -29), size=8, color=GREY, ha="right", **corner)
     return figure
 
 
@@ -191,8 +191,7 @@ def _draw_quantiles(axes: Axes, data: xr.Dataset, horizon: int) -> None:
             axes.annotate(f"{name}: {int(year)}", (year, level), shift, va="top", **style)
         else:
             axes.plot(last, level, ">", color=GREY, clip_on=False, zorder=3)
-            style |= {"ha": "right", "va": "center"}
-            axes.annotate(f"{name}: not by {horizon}", (last, level), (-7, 0), **style)
+            axes.annotate(f"{name}: not by {horizon}", (last, level), (-7, -2), ha="right", **style)
 
 
 def _draw_never(axes: Axes, never: float, horizon: int) -> None:

@@ -1,64 +1,17 @@
 """Results on disk: Zarr v3 with checksums, written whole or not at all; exports; the fit cache."""
 
-import hashlib
-import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 import zarr.codecs
 
+from .files import cached_path, refuse_existing, written_whole
+
 EXPORT_FORMATS = ("netcdf", "parquet", "csv")
-
-
-@contextmanager
-def written_whole(target: Path, *, overwrite: bool = False) -> Any:
-    """Give a temporary sibling folder to fill; it becomes ``target`` only if nothing failed.
-
-    Raises ``FileExistsError`` if ``target`` exists and may not be overwritten. On any failure, also
-    Ctrl-C or a full disk, the temporary folder is removed and ``target`` is as it was.
-    """
-    target = Path(target)
-    refuse_existing(target, overwrite=overwrite)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            target.rename(old / target.name)
-            temporary.rename(target)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def refuse_existing(target: Path, *, overwrite: bool) -> None:
-    """Raise ``FileExistsError`` if ``target`` exists and may not be overwritten."""
-    if Path(target).exists() and not overwrite:
-        raise FileExistsError(f"output: {str(target)!r} exists; give --overwrite to replace it")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
@@ -131,13 +84,6 @@ def _tables(tree: xr.DataTree) -> list[tuple[str, Any]]:
     return tables
 
 
-def cache_directory() -> Path:
-    """Return where fits are kept: ``$AITIMELINES_CACHE``, or the user's cache folder."""
-    from platformdirs import user_cache_dir
-
-    return Path(os.environ.get("AITIMELINES_CACHE") or user_cache_dir("aitimelines"))
-
-
 def cached_tree(
     name: str, key: Mapping[str, Any], make: Callable[[], xr.DataTree]
 ) -> tuple[xr.DataTree, bool]:
@@ -145,8 +91,7 @@ def cached_tree(
 
     key: everything that the tree depends on, as plain JSON values.
     """
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    path = cache_directory() / "fits" / f"{name}-{digest[:24]}.zarr"
+    path = cached_path("fits", name, key).with_suffix(".zarr")
     if path.exists():
         try:
             return read_tree(path), True

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .storage import write_tree, written_whole
-
-SHOWN_YEARS = (2027, 2030, 2035, 2040, 2050, 2100)
+from .files import written_whole
+from .storage import write_tree
 
 
 def summary(tree: xr.DataTree) -> dict[str, Any]:
@@ -84,40 +83,6 @@ def weighted_quantiles(
     order = np.argsort(values.to_numpy(), kind="stable")
     share = np.cumsum(weight.to_numpy()[order])
     return np.interp(levels, share / share[-1], values.to_numpy()[order])
-
-
-def text_table(found: dict[str, Any]) -> Any:
-    """Return the summary as a table for the terminal (a rich renderable)."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
-    chances = Table(title=f"{found['milestone']}\nas of {found['as_of']}, given not yet")
-    chances.add_column("before 1 January of")
-    chances.add_column("probability", justify="right")
-    chances.add_column("Monte Carlo error", justify="right")
-    for year in SHOWN_YEARS:
-        entry = found["p_arrival_by"].get(str(year))
-        if entry:
-            chances.add_row(str(year), f"{entry['value']:.1%}", f"{entry['mcse']:.2%}")
-    never = f"never by {found['horizon_year']}"
-    chances.add_row(
-        never, f"{found['p_never_by_horizon']:.1%}", f"{found['p_never_by_horizon_mcse']:.2%}"
-    )
-    years = Table()
-    years.add_column("quantile")
-    years.add_column("arrival year", justify="right")
-    years.add_column("Monte Carlo error", justify="right")
-    for q, entry in found["quantiles"].items():
-        known = entry["year"] is not None
-        late = f"after {found['horizon_year']}"
-        years.add_row(
-            f"{float(q):.0%}",
-            f"{entry['year']:.1f}" if known else late,
-            f"{entry['mcse']:.2f}" if known else "",
-        )
-    lines = [Text(f"fit: {found['verdict']}"), *(Text(f"  {r}") for r in found["verdict_reasons"])]
-    return Group(chances, years, *lines)
 
 
 def write_result(tree: xr.DataTree, folder: Path, *, overwrite: bool = False) -> dict[str, Any]:

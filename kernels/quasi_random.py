@@ -169,4 +169,3 @@ def normal(bits: Array, dtype: type[np.floating]) -> Array:
     tail = uniform(jnp.where(upper, ~bits, bits), dtype)
     z = -ndtri(tail)
     return jnp.where(upper, z, -z)
-

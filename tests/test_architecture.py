@@ -20,7 +20,8 @@ USERS_OF_FORECAST = {"forecast", "tests", "notebooks", "benchmarks", "docs"}
 # Modules of `forecast`, lowest first; a module imports from its own layer and from those before.
 LAYERS = (
     {"config", "datasets", "importing", "table_schema", "data", "scenarios"},
-    {"scenario_files", "schema", "storage", "checks"},
+    {"files", "tables", "scenario_files", "provenance", "schema", "checks"},
+    {"storage"},
     {"history"},
     {"inference"},
     {"records"},

@@ -248,6 +248,58 @@ def test_a_record_too_short_for_its_change_points_is_refused() -> None:
         trend.change_point_nodes(np.array([2010.0, 2012.5]), 2)
 
 
+@pytest.mark.parametrize("change_points", range(trend.MAX_CHANGE_POINTS + 1))
+def test_padded_nodes_add_unused_change_points_beyond_the_record(change_points: int) -> None:
+    years = np.array([2010.0, 2018.0, 2026.0])
+    padded = trend.padded_nodes(years, change_points)
+    nodes = trend.change_point_nodes(years, change_points)
+    assert padded.shape[1] == trend.MAX_CHANGE_POINTS
+    expected = np.zeros((1, 0)) if nodes is None else nodes
+    np.testing.assert_array_equal(padded[:, :change_points], expected)
+    assert (padded[:, change_points:] == trend.UNUSED_YEAR).all()
+
+
+def traced(year: np.ndarray, node: np.ndarray, sites: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Return the trace of the model where all sites are given; the last row is of group 1."""
+    with jax.enable_x64(True):
+        given = {name: jnp.asarray(value) for name, value in sites.items()}
+        return handlers.trace(handlers.substitute(trend.model, given)).get_trace(
+            year=year,
+            log10_value=year,
+            group=np.append(np.zeros(len(year) - 1, int), 1),
+            priors=TREND_PRIORS,
+            change_points=len(node),
+            residual="student_t",
+            node=jnp.asarray(node),
+        )
+
+
+@pytest.mark.parametrize("change_points", [0, 1])
+def test_unused_change_points_change_nothing_but_their_own_prior(change_points: int) -> None:
+    year = np.linspace(2010, 2026, 12)
+    doubling = np.array([0.4, 1.7, 0.9, 2.5])
+    sites = {
+        "segment_doubling_time_years": doubling[: change_points + 1],
+        "log10_level_at_anchor": np.array([22.0, 15.0]),
+        "residual_scale_oom": np.array([0.5, 0.3]),
+        "degrees_of_freedom": np.array(5.0),
+    }
+    used = np.full(change_points, 2017.0)
+    spare = np.full(trend.MAX_CHANGE_POINTS - change_points, trend.UNUSED_YEAR)
+    plain = traced(year, used, sites)
+    padded_sites = {**sites, "segment_doubling_time_years": doubling}
+    padded = traced(year, np.append(used, spare), padded_sites)
+    for trace in (plain, padded):
+        assert trace["doubling_time_years"]["value"] == doubling[change_points]
+    centres = [np.asarray(trace["log10_value"]["fn"].loc) for trace in (plain, padded)]
+    np.testing.assert_allclose(*centres, rtol=1e-12)
+    draws = {name: value[None, None] for name, value in padded_sites.items()}
+    draws["change_point_years"] = np.append(used, spare)[None, None]
+    np.testing.assert_allclose(
+        trend.log10_trend_at(draws, year, year)[0, 0, :-1], centres[0][:-1], rtol=1e-12
+    )
+
+
 growths = st.lists(st.floats(0.05, 2), min_size=4, max_size=4)
 dates = st.lists(st.floats(1, 9), min_size=3, max_size=3, unique=True).map(sorted)
 
@@ -300,20 +352,8 @@ def test_trend_of_draws_is_the_centre_of_the_model(change_points: int) -> None:
     assert ours.shape == (*shape, len(year))
     sites = [name for name in draws if name != "change_point_years"]
     for index in np.ndindex(shape):
-        with jax.enable_x64(True):
-            substituted = handlers.substitute(
-                trend.model, {name: jnp.asarray(draws[name][index]) for name in sites}
-            )
-            traced = handlers.trace(substituted).get_trace(
-                year=year,
-                log10_value=year,
-                group=np.repeat([0, 1], [19, 1]),
-                priors=TREND_PRIORS,
-                change_points=change_points,
-                residual="student_t",
-                node=jnp.asarray(nodes[index]),
-            )
-            centre = np.asarray(traced["log10_value"]["fn"].loc)
+        own = {name: draws[name][index] for name in sites}
+        centre = np.asarray(traced(year, nodes[index], own)["log10_value"]["fn"].loc)
         np.testing.assert_allclose(ours[index][:19], centre[:19], rtol=1e-10)
         # The second source has its own level, and the same growth.
         levels = draws["log10_level_at_anchor"][index]

@@ -14,7 +14,7 @@ import pytest
 import xarray as xr
 from aitimelines.forecast import plots
 from aitimelines.forecast.plot_page import plain
-from aitimelines.forecast.scenario_files import load_scenario, scenario_from_dict, to_toml
+from aitimelines.forecast.scenario_files import scenario_from_dict, scenario_text
 from aitimelines.forecast.schema import label, validate
 from aitimelines.kernels.requirement import mixture_cumulative
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -126,7 +126,7 @@ def make_tree(
     tree.attrs = {
         "title": "A test",
         "scenario_id": "test",
-        "scenario_toml": to_toml(load_scenario("baseline" if fitted else "cotra-2020")),
+        "scenario_toml": scenario_text("baseline" if fitted else "cotra-2020"),
         "milestone": "Transformative AI: of some kind",
         "as_of": "2026-07-02",
         "horizon_year": 2100,
@@ -233,19 +233,22 @@ def test_every_figure_says_what_it_was_made_from(draw: Any) -> None:
     assert any("2026-07-02" in text for text in found)
 
 
-@pytest.mark.parametrize("draw", FIGURES)
-@pytest.mark.parametrize("hostile", HOSTILE)
-def test_hostile_strings_are_drawn_as_they_are(draw: Any, hostile: str, tmp_path: Path) -> None:
-    fields = {"title": hostile, "milestone": hostile, "scenario_id": hostile, "verdict": "REVIEW"}
-    figure = draw(make_tree(**fields, verdict_reasons=json.dumps([hostile])))
-    assert plain(hostile, 105) in texts(figure)
+@pytest.mark.parametrize(("draw", "shift"), list(zip(FIGURES, (0, 2, 4), strict=True)))
+def test_hostile_strings_are_drawn_as_they_are(draw: Any, shift: int, tmp_path: Path) -> None:
+    fields = ("title", "milestone", "scenario_id", "as_of")
+    given = dict(zip(fields, (HOSTILE + HOSTILE)[shift:], strict=False))
+    reasons = json.dumps(HOSTILE)
+    figure = draw(make_tree(**given, verdict="REVIEW", verdict_reasons=reasons))
     png, svg = plots.save(figure, tmp_path / "figure")
     assert png.read_bytes().startswith(b"\x89PNG")
     root = ElementTree.fromstring(svg.read_text())
-    written = [
-        "".join(node.itertext()).strip() for node in root.iter() if node.tag.endswith("}text")
-    ]
-    assert plain(hostile, 105) in written
+    written = " ".join(
+        "".join(node.itertext()) for node in root.iter() if node.tag.endswith("}text")
+    )
+    for drawn in (" ".join(texts(figure)), written):
+        assert plain(given["title"], 105) in drawn
+        assert plain(given["scenario_id"], 30) in drawn
+        assert plain(f"fit: REVIEW - {HOSTILE[0]}; {HOSTILE[1]}") in drawn
     assert not [node for node in root.iter() if node.tag.endswith("script")]
 
 
@@ -282,9 +285,10 @@ def test_a_failed_save_leaves_the_old_files(
 
 
 @pytest.mark.parametrize("draw", FIGURES)
-@pytest.mark.parametrize("fitted", [True, False])
-@pytest.mark.parametrize("verdict", ["PASS", "FAIL"])
-@pytest.mark.parametrize("p_never", [0.01, 0.16, 0.8])
+@pytest.mark.parametrize(
+    ("fitted", "verdict", "p_never"),
+    [(True, "PASS", 0.01), (True, "FAIL", 0.16), (False, "PASS", 0.8), (False, "FAIL", 0.97)],
+)
 def test_no_text_overlaps_another_or_leaves_the_page(
     draw: Any, fitted: bool, verdict: str, p_never: float
 ) -> None:
@@ -296,15 +300,14 @@ def test_no_text_overlaps_another_or_leaves_the_page(
     ticks = {t for a in figure.axes for axis in (a.xaxis, a.yaxis) for t in axis.findobj(Text)}
     ticks -= {axis.label for a in figure.axes for axis in (a.xaxis, a.yaxis)}
     shown = [t for t in figure.findobj(Text) if t.get_text().strip() and t not in ticks]
-    boxes = {t: t.get_window_extent(canvas.get_renderer()).padded(-1.5) for t in shown}
-    for text, box in boxes.items():
-        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, text
-        assert box.y0 >= 0 and box.y1 <= figure.bbox.y1, text
+    # Of an annotation, the text without the arrow.
+    boxes = {t: Text.get_window_extent(t, canvas.get_renderer()).padded(-1.5) for t in shown}
+    assert not [t for t, box in boxes.items() if min(box.min) < 0 or any(box.max > figure.bbox.max)]
     assert not [(a, b) for a, b in combinations(shown, 2) if boxes[a].overlaps(boxes[b])]
 
 
 def test_the_requirement_is_that_of_the_forecast() -> None:
-    values = tomllib.loads(to_toml(load_scenario("baseline")))
+    values = tomllib.loads(scenario_text("baseline"))
     values["requirement"]["none_weight"] = 0.1
     values["requirement"]["components"] = [
         {"name": "n", "weight": 0.3, "normal": [30, 36]},
@@ -324,7 +327,7 @@ def test_the_requirement_is_that_of_the_forecast() -> None:
     )
     middle = np.cumsum(density) * (level[1] - level[0]) - density * (level[1] - level[0]) / 2
     np.testing.assert_allclose(middle, np.asarray(reached), atol=1e-3)
-    assert middle[-1] == pytest.approx(0.9, abs=1e-6)
+    assert middle[-1] == pytest.approx(0.9, abs=1e-3)
 
 
 def test_importing_and_drawing_needs_no_pyplot() -> None:

@@ -1,0 +1,91 @@
+"""What a fit and a forecast depend on: dates, data, code, versions. Imports nothing heavy."""
+
+import hashlib
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from .config import Scenario
+from .datasets import decimal_year, table_info
+
+RECORDS = ("training_compute", "spending", "price_performance", "algorithmic_progress")
+_FIT_PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "arviz-stats")
+_FORECAST_PACKAGES = ("aitimelines", *_FIT_PACKAGES, "xarray", "zarr", "matplotlib")
+_FIT_MODULES = ("inference.py", "records.py", "checks.py", "history/trend.py")
+
+
+def fitted_records(scenario: Scenario) -> list[str]:
+    """Return the names of the records that the scenario fits."""
+    sections = {name: getattr(scenario, name) for name in RECORDS}
+    return [name for name, section in sections.items() if section is not None and section.fit]
+
+
+def as_of_year(scenario: Scenario) -> float:
+    """Return the forecast's now as decimal year; default: the date of the compute table."""
+    return float(decimal_year(np.datetime64(as_of_date(scenario))))
+
+
+def as_of_date(scenario: Scenario) -> str:
+    """Return the forecast's now, ISO."""
+    if scenario.as_of is not None:
+        return scenario.as_of.isoformat()
+    table = scenario.training_compute.table if scenario.training_compute else "notable_models"
+    return table_info(table).vintage.isoformat()
+
+
+def tables_of(scenario: Scenario, name: str) -> tuple[str, ...]:
+    """Return the data tables that a record is read from."""
+    if name == "training_compute":
+        assert scenario.training_compute is not None
+        table = scenario.training_compute.table
+        if "training_compute_flop" not in [column.name for column in table_info(table).columns]:
+            raise ValueError(f"training_compute.table: got {table!r}, expected a table of models")
+        return (table,)
+    return {
+        "spending": ("training_costs",),
+        "price_performance": ("training_costs", "ml_hardware"),
+        "algorithmic_progress": ("lm_algorithmic_progress",),
+    }[name]
+
+
+def fit_key(scenario: Scenario, name: str) -> dict[str, Any]:
+    """Return everything that a fit depends on."""
+    source = hashlib.sha256()
+    for module in (*_FIT_MODULES, f"history/{name}.py", "history/training_compute.py"):
+        source.update(files(__package__).joinpath(module).read_bytes())
+    section = getattr(scenario, name).model_dump(mode="json", exclude_none=True)
+    return {
+        "record": name,
+        "section": _without_sources(section),
+        "inference": scenario.inference.model_dump(mode="json"),
+        "as_of": as_of_date(scenario),
+        "seed": scenario.seed,
+        "data": {table: table_info(table).sha256 for table in tables_of(scenario, name)},
+        "versions": {package: version(package) for package in _FIT_PACKAGES},
+        "source": source.hexdigest(),
+    }
+
+
+def _without_sources(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_sources(v) for k, v in value.items() if k != "source"}
+    return value
+
+
+def forecast_key(scenario: Scenario) -> dict[str, Any]:
+    """Return everything that a result depends on: its fits, the scenario, all code, versions."""
+    source = hashlib.sha256()
+    for package in ("forecast", "kernels", "priors"):
+        folder = files(f"aitimelines.{package}")
+        for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+            if entry.name.endswith(".py"):
+                source.update(entry.read_bytes())
+    return {
+        "scenario": scenario.model_dump(mode="json"),
+        "as_of": as_of_date(scenario),
+        "fits": {name: fit_key(scenario, name) for name in fitted_records(scenario)},
+        "versions": {package: version(package) for package in _FORECAST_PACKAGES},
+        "source": source.hexdigest(),
+    }

@@ -1,0 +1,832 @@
+"""The engine against independent computations: NumPy loops, brute-force Monte Carlo, the record."""
+
+import copy
+import datetime
+import json
+from collections.abc import Callable
+from typing import Any
+
+import arviz_stats
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+from aitimelines.forecast import engine, provenance, records, schema
+from aitimelines.forecast.config import Scenario
+from aitimelines.forecast.datasets import decimal_year, load_frame
+from aitimelines.forecast.files import cache_directory
+from aitimelines.forecast.scenario_files import load_scenario, scenario_from_dict, to_toml
+from aitimelines.forecast.summaries import weighted_quantiles
+from aitimelines.kernels import ensemble
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+ROUTES = ("trend", "spending-times-price-performance")
+NOW, HORIZON = 2026.0, 2060
+SAMPLES = engine.REPLICATES * ensemble.TILE
+# With eight devices, as many tiles as SAMPLES has: nothing is computed twice.
+CHUNK = 2
+
+
+def growth(now: list[float], long_run: list[float], half_life: list[float]) -> dict[str, Any]:
+    return {
+        "doubling_time_years": {"lognormal": now},
+        "long_run_doubling_time_years": {"loguniform": long_run},
+        "slowdown_half_life_years": {"lognormal": half_life, "mass": 0.8},
+    }
+
+
+def resource(name: str, year: float, log10_flop: list[float]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "year": year,
+        "log10_flop": {"normal": log10_flop, "mass": 0.8},
+        "doubling_time_years": {"lognormal": [1.5, 8.0]},
+    }
+
+
+# Nothing is fitted; every kind of prior, of requirement and of path is there.
+SMALL: dict[str, Any] = {
+    "id": "small",
+    "title": "Priors alone",
+    "prior_set": "baseline",
+    "compute": "trend",
+    "as_of": datetime.date(2026, 1, 1),
+    "horizon_year": HORIZON,
+    "samples": SAMPLES,
+    "seed": 7,
+    "training_compute": {
+        "fit": False,
+        "log10_level": {"normal": [26.0, 27.0]},
+        "level_year": 2025.25,
+        **growth([0.35, 0.8], [1.2, 6.0], [2.0, 12.0]),
+    },
+    "spending": {
+        "fit": False,
+        "log10_level": {"uniform": [8.3, 9.3]},
+        "level_year": 2025.0,
+        **growth([0.5, 1.2], [4.0, 30.0], [2.0, 12.0]),
+    },
+    "price_performance": {
+        "fit": False,
+        "log10_level": {"normal": [17.2, 18.0]},
+        "level_year": 2024.0,
+        "log10_ceiling": {"normal": [21.0, 25.0]},
+        **growth([1.5, 3.0], [2.5, 15.0], [5.0, 40.0]),
+    },
+    "gross_product": {"log10_level": 14.025, "level_year": 2023.5},
+    "algorithmic_progress": {
+        "fit": False,
+        "ceiling_oom": {"lognormal": [4.0, 14.0], "mass": 0.8},
+        **growth([0.4, 1.6], [1.0, 12.0], [3.0, 30.0]),
+    },
+    "limits": {
+        "sharpness": 2.0,
+        "log10_spending_share": {"normal": [-4.4, -1.3], "mass": 0.95},
+        "resources": [resource("power", 2030.0, [28.3, 30.3]), resource("data", 2029.0, [29, 32])],
+    },
+    "requirement": {
+        "milestone": "m",
+        "algorithms_year": 2022.0,
+        "none_weight": 0.1,
+        "components": [
+            {"name": "a", "weight": 0.2, "normal": [27.0, 36.0]},
+            {"name": "b", "weight": 0.2, "normal": [30.0, 41.0], "mass": 0.8},
+            {"name": "c", "weight": 0.15, "two_piece_normal": [29.0, 31.0, 37.0]},
+            {"name": "d", "weight": 0.15, "uniform": [26.0, 42.0]},
+            {"name": "e", "weight": 0.1, "logistic": [28.0, 38.0], "algorithms_year": 2020.0},
+            {
+                "name": "f",
+                "weight": 0.1,
+                "normal": [29.0, 35.0],
+                "algorithms_year": 2020.0,
+                "algorithmic_doubling_time_years": {"lognormal": [1.0, 3.0]},
+                "algorithmic_ceiling_oom": 4.0,
+            },
+        ],
+    },
+}
+
+
+def small(changes: dict[str, Any] | None = None) -> Scenario:
+    """Return the small scenario with values at dotted places replaced."""
+    values = copy.deepcopy(SMALL)
+    for place, value in (changes or {}).items():
+        *parents, last = place.split(".")
+        table: Any = values
+        for part in parents:
+            table = table[int(part)] if isinstance(table, list) else table.setdefault(part, {})
+        table[int(last) if isinstance(table, list) else last] = value
+    return scenario_from_dict(values)
+
+
+def timeline(changes: dict[str, Any] | None = None) -> xr.Dataset:
+    """Return the timeline of the small scenario, changed."""
+    return engine.simulate(small(changes), {}, chunk=CHUNK)["timeline"].to_dataset()
+
+
+@pytest.fixture(scope="module")
+def cotra() -> xr.DataTree:
+    return engine.run("cotra-2020")
+
+
+@pytest.fixture(scope="module")
+def small_trees() -> dict[str, xr.DataTree]:
+    """Return the forecast of the small scenario by both routes."""
+    return {c: engine.simulate(small({"compute": c}), {}, chunk=CHUNK) for c in ROUTES}
+
+
+# Cotra (2020)
+
+
+def cotra_cdf(years: np.ndarray) -> np.ndarray:
+    """Return the distribution of the arrival year, computed in linear units, year by year."""
+    anchors = [  # median and standard deviation [OOM], weight, halving time [yr], ceiling [OOM]
+        (28.0, 2.0, 0.05, 3.5, 2.0),
+        (32.0, 2.5, 0.15, 2.75, 2.0),
+        (33.0, 3.0, 0.10, 2.5, 2.25),
+        (34.477, 3.0, 0.30, 2.131, 2.619),
+        (37.0, 3.0, 0.20, 2.0, 3.25),
+        (41.0, 3.0, 0.10, 2.0, 4.25),
+    ]
+
+    def saturating(x: float, most: float) -> float:
+        return x / (1 + x / most)
+
+    reached = []
+    for year in years:
+        flop_per_usd = saturating(10**17.602 * 2 ** ((year - 2025) / 2.5), 1e24)
+        most_usd = 0.01 * 10**13.3284 * 2 ** ((year - 2020) / 23.45)
+        usd = saturating(1e9 * 2 ** ((year - 2025) / 2.5), most_usd)
+        total = 0.0
+        for median, spread, weight, halving, ceiling in anchors:
+            algorithms = saturating(2 ** ((year - 2020) / halving), 10**ceiling)
+            oom = np.log10(usd * flop_per_usd * algorithms)
+            total += weight * stats.norm.cdf((oom - median) / spread)
+        reached.append(total)
+    by = np.array(reached)
+    return (by - by[0]) / (1 - by[0])
+
+
+def test_cotra_agrees_with_an_independent_loop(cotra: xr.DataTree):
+    cdf = cotra["timeline"]["arrival_cdf"]
+    years = cdf["year"].to_numpy()
+    assert years.tolist() == [float(y) for y in range(2020, 2101)]
+    np.testing.assert_allclose(cdf, cotra_cdf(years), atol=1e-4)
+
+
+def test_cotra_reproduces_the_published_forecast(cotra: xr.DataTree):
+    timeline = cotra["timeline"].to_dataset()
+    published = {2030: 0.08, 2036: 0.15, 2050: 0.47, 2100: 0.78}
+    for year, probability in published.items():
+        assert float(timeline["arrival_cdf"].sel(year=year)) == pytest.approx(probability, abs=0.04)
+    assert 2050 <= float(timeline["arrival_year_quantile"].sel(quantile=0.5)) <= 2053
+
+
+def test_quantiles_invert_the_distribution(cotra: xr.DataTree):
+    timeline = cotra["timeline"].to_dataset()
+    cdf, years = timeline["arrival_cdf"].to_numpy(), timeline["year"].to_numpy()
+    for level, year in timeline["arrival_year_quantile"].to_series().items():
+        if level > cdf[-1]:
+            assert year == np.inf
+        else:
+            assert np.interp(year, years, cdf) == pytest.approx(level, abs=1e-3)
+            assert cotra_cdf(np.array([2020.0, year]))[1] == pytest.approx(level, abs=1e-3)
+
+
+# Brute force
+
+
+def normal_of(interval: list[float], mass: float = 0.9) -> tuple[float, float]:
+    low, high = interval
+    return (low + high) / 2, (high - low) / 2 / stats.norm.ppf(0.5 + mass / 2)
+
+
+class Draws:
+    """Plain random draws of the small scenario's priors."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.rng, self.count = np.random.default_rng(seed), count
+
+    def __call__(self, prior: Any) -> np.ndarray:
+        if not isinstance(prior, dict):
+            return np.full(self.count, float(prior))
+        mass = prior.get("mass", 0.9)
+        (kind,) = set(prior) & {"normal", "lognormal", "uniform", "loguniform", "fixed"}
+        given = prior[kind]
+        if kind == "fixed":
+            return np.full(self.count, float(given))
+        if kind == "normal":
+            return self.rng.normal(*normal_of(given, mass), self.count)
+        if kind == "lognormal":
+            return np.exp(self.rng.normal(*normal_of(np.log(given).tolist(), mass), self.count))
+        if kind == "uniform":
+            return self.rng.uniform(*given, self.count)
+        return np.exp(self.rng.uniform(*np.log(given), self.count))
+
+
+def grown(draws: Draws, section: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the factor by which something has grown since now, a function of the date."""
+    rates = [
+        np.log(2) / draws(section[f"{when}doubling_time_years"])[:, None]
+        for when in ("", "long_run_")
+    ]
+    half_life = draws(section["slowdown_half_life_years"])[:, None]
+
+    def factor(year: np.ndarray) -> np.ndarray:
+        ahead = np.maximum(year - NOW, 0)
+        decay = half_life / np.log(2) * (1 - 0.5 ** (ahead / half_life))
+        past = rates[0] * np.minimum(year - NOW, 0)
+        return np.exp(past + rates[1] * ahead + (rates[0] - rates[1]) * decay)
+
+    return factor
+
+
+def least(values: list[np.ndarray], sharpness: float) -> np.ndarray:
+    return sum(value**-sharpness for value in values) ** (-1 / sharpness)
+
+
+def brute_force(values: dict[str, Any], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (arrival year of each draw that has not arrived by now, log10 FLOP of largest run)."""
+    draws = Draws(count, seed)
+    years = np.append(NOW, np.arange(NOW + 1, HORIZON + 1))
+    priors = scenario_from_dict(values).model_dump(exclude_none=True)
+
+    def level(name: str) -> np.ndarray:
+        section = priors[name]
+        factor = grown(draws, section)
+        start = 10 ** draws(section["log10_level"])[:, None]
+        return start * factor(years) / factor(np.array([section["level_year"]]))
+
+    def gain(name: str, since: float, own: dict[str, Any]) -> np.ndarray:
+        section = priors[name] | own
+        factor = grown(draws, section)
+        most = 10 ** draws(section["ceiling_oom"])[:, None]
+        return least([factor(years) / factor(np.array([since])), most], 2.0)
+
+    ceiling = 10 ** draws(priors["price_performance"]["log10_ceiling"])[:, None]
+    flop_per_usd = least([level("price_performance"), ceiling], 2.0)
+    share = 10 ** draws(priors["limits"]["log10_spending_share"])[:, None]
+    by_trend = values["compute"] == "trend"
+    wanted = level("training_compute") if by_trend else level("spending") * flop_per_usd
+    caps = [wanted, level("gross_product") * share * flop_per_usd]
+    for limit in priors["limits"]["resources"]:
+        start = 10 ** draws(limit["log10_flop"])[:, None]
+        doublings = (years - limit["year"]) / draws(limit["doubling_time_years"])[:, None]
+        caps.append(start * 2**doublings)
+    physical = least(caps, 2.0)
+
+    requirement = priors["requirement"]
+    view = draws.rng.choice(
+        len(requirement["components"]) + 1,
+        p=[*(c["weight"] for c in requirement["components"]), requirement["none_weight"]],
+        size=count,
+    )
+    wanted_flop = np.full(count, np.inf)
+    effective = np.zeros((count, years.size))
+    rng = draws.rng
+    for index, component in enumerate(requirement["components"]):
+        mine = view == index
+        since = component.get("algorithms_year", 2022.0)
+        own = {}
+        if "algorithmic_doubling_time_years" in component:
+            doubling = {"fixed": 0.0} | component["algorithmic_doubling_time_years"]
+            doubling.pop("fixed")
+            drawn = draws(doubling)
+            own = {"ceiling_oom": component["algorithmic_ceiling_oom"]["fixed"]}
+            algorithms = least(
+                [2 ** ((years - since) / drawn[:, None]), np.array(10.0 ** own["ceiling_oom"])], 2.0
+            )
+        else:
+            algorithms = gain("algorithmic_progress", since, own)
+        path = physical * algorithms * gain("post_training", since, {})
+        effective[mine] = np.log10(path)[mine]
+        mass = component.get("mass", 0.9)
+        z = stats.norm.ppf(0.5 + mass / 2)
+        noise = rng.normal(size=count)
+        if "normal" in component:
+            centre, spread = normal_of(component["normal"], mass)
+            flop = centre + spread * noise
+        elif "two_piece_normal" in component:
+            low, median, high = component["two_piece_normal"]
+            flop = median + noise * np.where(noise < 0, median - low, high - median) / z
+        elif "uniform" in component:
+            flop = rng.uniform(*component["uniform"], size=count)
+        else:
+            low, high = component["logistic"]
+            width = np.log((0.5 + mass / 2) / (0.5 - mass / 2))
+            flop = rng.logistic((low + high) / 2, (high - low) / 2 / width, size=count)
+        wanted_flop[mine] = flop[mine]
+    reached = effective >= wanted_flop[:, None]
+    arrival = np.where(reached.any(axis=1), years[reached.argmax(axis=1)], np.inf)
+    waiting = arrival > NOW
+    return arrival[waiting], np.log10(physical[waiting])
+
+
+@pytest.mark.parametrize("compute", ROUTES)
+def test_priors_alone_agree_with_brute_force(small_trees: dict[str, xr.DataTree], compute: str):
+    parts = [brute_force(SMALL | {"compute": compute}, 25_000, seed) for seed in range(4)]
+    arrival, physical = (np.concatenate(part) for part in zip(*parts, strict=True))
+    assert 0.5 < arrival.size / 100_000 < 0.95  # conditioning has something to do
+    tree = small_trees[compute]
+    cdf = tree["timeline"]["arrival_cdf"]
+    for year in (2027, 2030, 2035, 2045, HORIZON):
+        expected = np.mean(arrival <= year)
+        error = np.hypot(
+            np.sqrt(expected * (1 - expected) / arrival.size),
+            float(tree["timeline"]["arrival_cdf_mcse"].sel(year=year)),
+        )
+        assert float(cdf.sel(year=year)) == pytest.approx(expected, abs=4 * error)
+    # The paths that are shown are of the same worlds: 2048 draws, weighted.
+    paths = tree["trajectories"].to_dataset()
+    for year in (2026, 2030, 2050):
+        shown = weighted_quantiles(paths["log10_physical_compute"].sel(year=year), paths["weight"])
+        found = np.quantile(physical[:, year - 2026], [0.05, 0.5, 0.95])
+        np.testing.assert_allclose(shown, found, atol=0.12)
+    weight = paths["weight"].to_numpy() / paths["weight"].to_numpy().sum()
+    for year in (2030, 2045, HORIZON):
+        by = weight @ (paths["arrival_year"].to_numpy() <= year)
+        assert by == pytest.approx(float(cdf.sel(year=year)), abs=4 * 0.5 / np.sqrt(2048))
+
+
+def test_each_route_shows_the_other_as_the_alternative(small_trees: dict[str, xr.DataTree]):
+    # Same seed and same inputs, so the same draws.
+    trend, spending = (small_trees[route]["trajectories"].to_dataset() for route in ROUTES)
+    for one, other in ((trend, spending), (spending, trend)):
+        np.testing.assert_allclose(
+            one["log10_physical_compute_alternative"], other["log10_physical_compute"], atol=1e-4
+        )
+
+
+def test_effective_compute_is_the_sum_of_its_parts(small_trees: dict[str, xr.DataTree]):
+    for tree in small_trees.values():
+        paths = tree["trajectories"].to_dataset()
+        total = (
+            paths["log10_physical_compute"]
+            + paths["algorithmic_progress"]
+            + paths["post_training_gains"]
+        )
+        np.testing.assert_allclose(paths["log10_effective_compute"], total, atol=1e-4)
+
+
+def test_monte_carlo_error_is_honest(small_trees: dict[str, xr.DataTree]):
+    # A forecast with another seed differs, by about as much as the errors say.
+    one = small_trees["trend"]["timeline"].to_dataset()
+    other = timeline({"seed": 8})
+    difference = (one["arrival_cdf"] - other["arrival_cdf"])[1:]
+    error = np.hypot(one["arrival_cdf_mcse"], other["arrival_cdf_mcse"])[1:]
+    assert float(abs(difference).max()) > 0
+    assert float(abs(difference / error).max()) < 6
+    assert float(error.max()) < 2e-3
+    replicates = one["arrival_cdf_replicates"]
+    expected = replicates.std("replicate", ddof=1) / 4
+    np.testing.assert_allclose(one["arrival_cdf_mcse"], expected, rtol=1e-6)
+
+
+# Invariants
+
+years_later = st.floats(0.05, 3.0)
+weights = st.lists(st.floats(0.05, 1.0), min_size=6, max_size=6)
+
+
+@settings(max_examples=12)
+@given(faster=st.floats(0.5, 0.95), lower=years_later, weight=weights, none=st.floats(0.02, 0.5))
+def test_forecasts_move_the_right_way_without_compiling_again(
+    small_trees: dict[str, xr.DataTree],
+    faster: float,
+    lower: float,
+    weight: list[float],
+    none: float,
+):
+    shares = np.array(weight) / np.sum(weight) * (1 - none)
+    base: dict[str, Any] = {"requirement.none_weight": float(1 - shares.sum())} | {
+        f"requirement.components.{i}.weight": float(share) for i, share in enumerate(shares)
+    }
+    compiled = ensemble.tile_sums._cache_size()
+    plain = timeline(base)
+    cdf = plain["arrival_cdf"].to_numpy()
+    assert cdf[0] == 0
+    assert np.all(np.diff(cdf) >= 0)
+    assert cdf[-1] <= 1
+    assert float(plain["p_never_by_horizon"]) + cdf[-1] == pytest.approx(1, abs=1e-12)
+    known = plain["arrival_year_quantile"].to_numpy()
+    assert np.all(np.diff(known[np.isfinite(known)]) > 0)
+
+    tolerance = 1e-6
+    everywhere = [
+        ("a", "normal", [27.0, 36.0]),
+        ("b", "normal", [30.0, 41.0]),
+        ("c", "two_piece_normal", [29.0, 31.0, 37.0]),
+        ("d", "uniform", [26.0, 42.0]),
+        ("e", "logistic", [28.0, 38.0]),
+        ("f", "normal", [29.0, 35.0]),
+    ]
+    higher = timeline(
+        base
+        | {
+            f"requirement.components.{i}.{kind}": [value + lower for value in values]
+            for i, (_, kind, values) in enumerate(everywhere)
+        }
+    )
+    # Nothing arrived is less likely by now as well, so compare what has not arrived by a year.
+    assert np.all(unconditional(higher, cdf.size) <= unconditional(plain, cdf.size) + tolerance)
+
+    hastened = timeline(
+        base
+        | {
+            "training_compute.doubling_time_years": {"lognormal": [0.35 * faster, 0.8 * faster]},
+            "training_compute.level_year": NOW,  # the level now stays as it is
+        }
+    )
+    same_level = timeline(base | {"training_compute.level_year": NOW})
+    assert np.all(hastened["arrival_cdf"] >= same_level["arrival_cdf"] - tolerance)
+
+    halved = {f"requirement.components.{i}.weight": float(s) / 2 for i, s in enumerate(shares)}
+    doubtful = timeline(halved | {"requirement.none_weight": float(1 - shares.sum() / 2)})
+    assert float(doubtful["p_never_by_horizon"]) > float(plain["p_never_by_horizon"])
+
+    first, second = SMALL["requirement"]["components"][:2]
+    swapped = timeline(
+        base
+        | {
+            "requirement.components.0": second | {"weight": float(shares[1])},
+            "requirement.components.1": first | {"weight": float(shares[0])},
+        }
+    )
+    np.testing.assert_allclose(swapped["arrival_cdf"], plain["arrival_cdf"], atol=1e-6)
+    assert ensemble.tile_sums._cache_size() == compiled
+
+
+def unconditional(found: xr.Dataset, size: int) -> np.ndarray:
+    """Return P(arrival by t), counting the share that has arrived by now as well."""
+    return found["arrival_cdf"].to_numpy()[:size]
+
+
+def test_nothing_arrives_by_now_and_conditioning_is_bayes_rule():
+    """P(T <= t | T > now) follows from a forecast made long before, if nothing slows."""
+    steady = {
+        f"{section}.slowdown_half_life_years": {"lognormal": [1e9, 1e10], "mass": 0.8}
+        for section in ("training_compute", "spending", "price_performance", "algorithmic_progress")
+    } | {"post_training.slowdown_half_life_years": {"lognormal": [1e9, 1e10]}}
+    steady["gross_product.slowdown_half_life_years"] = 1e10
+    early = timeline(steady | {"as_of": datetime.date(2006, 1, 1), "horizon_year": 2040})
+    late = timeline(steady)
+    assert float(late["arrival_cdf"][0]) == 0
+    by = early["arrival_cdf"].sel(year=slice(NOW, None)).to_numpy()
+    assert by[0] > 0.1
+    expected = (by - by[0]) / (1 - by[0])
+    np.testing.assert_allclose(late["arrival_cdf"][: by.size], expected, atol=2e-4)
+
+
+# Same seed, same numbers
+
+
+def test_the_answer_does_not_depend_on_chunk_or_devices(small_trees: dict[str, xr.DataTree]):
+    expected = small_trees["trend"]
+    for devices, chunk in ((1, 16), (2, 3)):
+        assert expected.identical(engine.simulate(small(), {}, devices=devices, chunk=chunk)), (
+            f"{devices} devices, {chunk} tiles a call"
+        )
+
+
+def test_the_answer_does_not_depend_on_the_clock(small_trees: dict[str, xr.DataTree]):
+    again = engine.simulate(small(), {}, chunk=CHUNK)
+    assert again.identical(small_trees["trend"])
+    words = " ".join([*again.attrs, *map(str, again.attrs.values())])
+    assert "created" not in words
+    assert datetime.datetime.now().strftime("%Y-%m-%dT") not in words
+
+
+def test_double_precision_agrees(small_trees: dict[str, xr.DataTree]):
+    with jax.enable_x64(True):
+        tree = engine.simulate(small(), {}, chunk=CHUNK, dtype=np.float64)
+    for name, tolerance in (("arrival_cdf", 1e-4), ("arrival_cdf_replicates", 1e-4)):
+        np.testing.assert_allclose(
+            tree["timeline"][name], small_trees["trend"]["timeline"][name], atol=tolerance
+        )
+    schema.validate(tree)
+
+
+def test_samples_are_rounded_up_to_what_the_points_need():
+    for asked in (1, SAMPLES, SAMPLES + 1, 3 * SAMPLES, 2**32):
+        used = engine.rounded_samples(asked)
+        assert used >= asked
+        assert used < 2 * max(asked, SAMPLES)
+        assert (used // SAMPLES) & (used // SAMPLES - 1) == 0
+
+
+def test_progress_is_reported(small_trees: dict[str, xr.DataTree]):
+    seen: list[tuple[str, int, int]] = []
+    engine.simulate(small(), {}, chunk=CHUNK, progress=lambda *what: seen.append(what))
+    assert seen[-1] == ("simulate", SAMPLES, SAMPLES)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training_compute.doubling_time_years": 1e-300}, "too small or too large"),
+        (
+            {
+                "requirement.none_weight": 0.0,
+                "requirement.components": [{"name": "a", "weight": 1.0, "uniform": [1.0, 2.0]}],
+            },
+            "already met on 2026-01-01 in every draw",
+        ),
+    ],
+)
+def test_priors_that_leave_nothing_to_compute_are_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        engine.simulate(small(changes), {}, chunk=CHUNK)
+
+
+def test_a_horizon_before_the_data_is_refused_before_any_fit():
+    with pytest.raises(ValueError, match=r"horizon_year: got 2020, expected a year after as_of"):
+        engine.run("baseline", horizon_year=2020)
+    with pytest.raises(ValueError, match=r"^small: horizon_year: got 2020"):
+        engine.run(small(), horizon_year=2020)
+    with pytest.raises(ValueError, match=r"^small: samples: got 0, expected"):
+        engine.run(small(), samples=0)
+
+
+@pytest.mark.parametrize("table", ["ml_hardware", "notable_modles", "../notable_models"])
+def test_a_table_without_training_compute_is_refused(table):
+    scenario = load_scenario("baseline")
+    section = scenario.training_compute.model_copy(update={"table": table})
+    with pytest.raises(ValueError, match=f"table: got '{table}'"):
+        engine.fit(scenario.model_copy(update={"training_compute": section}))
+
+
+# The contract of the output
+
+
+def test_the_output_keeps_its_contract(cotra: xr.DataTree, small_trees: dict[str, xr.DataTree]):
+    for tree in (cotra, *small_trees.values()):
+        schema.validate(tree)
+
+
+def _without(group: str, name: str) -> Callable[[xr.DataTree], None]:
+    def change(tree: xr.DataTree) -> None:
+        tree[group] = xr.DataTree(tree[group].to_dataset().drop_vars(name))
+
+    return change
+
+
+def _with(group: str, name: str, value: Callable[[xr.DataArray], Any]) -> Callable[..., None]:
+    def change(tree: xr.DataTree) -> None:
+        dataset = tree[group].to_dataset()
+        attributes = dataset[name].attrs
+        dataset[name] = value(dataset[name])
+        dataset[name].attrs = attributes
+        tree[group] = xr.DataTree(dataset)
+
+    return change
+
+
+def _units(tree: xr.DataTree) -> None:
+    dataset = tree["trajectories"].to_dataset()
+    dataset["algorithmic_progress"].attrs = {"units": "year", "long_name": "x"}
+    tree["trajectories"] = xr.DataTree(dataset)
+
+
+def _unnamed(tree: xr.DataTree) -> None:
+    dataset = tree["prior"].to_dataset()
+    next(iter(dataset.data_vars.values())).attrs.clear()
+    tree["prior"] = xr.DataTree(dataset)
+
+
+def _no_seed(tree: xr.DataTree) -> None:
+    del tree.attrs["seed"]
+
+
+def _set(index: int, value: float) -> Callable[[xr.DataArray], xr.DataArray]:
+    def change(array: xr.DataArray) -> xr.DataArray:
+        array = array.copy()
+        array[index] = value
+        return array
+
+    return change
+
+
+CDF = ("timeline", "arrival_cdf")
+VIOLATIONS = [
+    (_without("timeline", "arrival_cdf_mcse"), "timeline/arrival_cdf_mcse is missing"),
+    (_without("trajectories", "weight"), "trajectories/weight is missing"),
+    (lambda tree: tree.__delitem__("trajectories"), "trajectories/log10_physical_compute is miss"),
+    (_with(*CDF[:1], "arrival_cdf_replicates", lambda a: a.transpose()), "got dimensions"),
+    (_units, "trajectories/algorithmic_progress: got units 'year', expected 'OOM'"),
+    (_unnamed, "has no units or long_name"),
+    (_with(*CDF, _set(3, np.nan)), "timeline/arrival_cdf: got values that are not finite"),
+    (_with("trajectories", "weight", _set(0, np.inf)), "trajectories/weight: got values that"),
+    (_with(*CDF, _set(3, 0.9)), "arrival_cdf: expected to rise within 0 and 1"),
+    (_with(*CDF, _set(-1, 1.5)), "arrival_cdf: expected to rise within 0 and 1"),
+    (_with(*CDF, _set(0, -0.1)), "arrival_cdf: expected to rise within 0 and 1"),
+    (
+        _with("timeline", "arrival_year_quantile", _set(0, 2059.9)),
+        "arrival_year_quantile: expected to rise",
+    ),
+    (_with("timeline", "p_never_by_horizon", lambda a: a + 0.1), "p_never_by_horizon miss 1"),
+    (_no_seed, "attribute 'seed' is missing"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "message"), VIOLATIONS)
+def test_each_breach_of_the_contract_is_caught(small_trees, break_it, message):
+    tree = small_trees["trend"].copy(deep=True)
+    schema.validate(tree)
+    break_it(tree)
+    with pytest.raises(ValueError, match=message):
+        schema.validate(tree)
+
+
+# A real fit
+
+
+@pytest.fixture(scope="session")
+def baseline() -> tuple[Scenario, dict[str, xr.DataTree], xr.DataTree]:
+    """Return the shipped baseline, fitted with its own settings; fewer samples afterwards."""
+    scenario = load_scenario("baseline", samples=SAMPLES)
+    fits = engine.fit(scenario)
+    return scenario, fits, engine.simulate(scenario, fits)
+
+
+def test_the_baseline_keeps_the_contract_and_passes_its_gate(baseline):
+    _, _, tree = baseline
+    schema.validate(tree)
+    assert tree.attrs["verdict"] in ("PASS", "REVIEW"), tree.attrs["verdict_reasons"]
+    expected = {*schema.FITTED_GROUPS, "trajectories", "timeline", "history"}
+    assert expected <= set(tree.children)
+    for node in tree.subtree:
+        for name, variable in node.to_dataset(inherit=False).variables.items():
+            assert variable.attrs["long_name"], f"{node.path}/{name}"
+            assert isinstance(variable.attrs["units"], str), f"{node.path}/{name}"
+
+
+def test_the_baseline_says_what_it_was_made_from(baseline):
+    scenario, fits, tree = baseline
+    attributes = tree.attrs
+    assert set(schema.ATTRIBUTES) <= set(attributes)
+    assert attributes["scenario_toml"] == to_toml(scenario)
+    data = json.loads(attributes["data"])
+    assert set(data) == {
+        "notable_models",
+        "training_costs",
+        "ml_hardware",
+        "lm_algorithmic_progress",
+    }
+    for entry in data.values():
+        assert len(entry["sha256"]) == 64
+        assert entry["licence"]
+        assert entry["attribution"]
+    versions = json.loads(attributes["versions"])
+    assert versions["jax"] == jax.__version__
+    assert versions["numpy"] == np.__version__
+    assert set(json.loads(attributes["fits"])) == set(fits) == set(provenance.RECORDS)
+
+
+def test_arviz_reads_the_groups_of_the_baseline(baseline):
+    posterior = baseline[2]["posterior"]
+    assert posterior.sizes["chain"] == 4
+    r_hat = arviz_stats.rhat(posterior.to_dataset()[["spending_doubling_time_years"]])
+    assert float(r_hat["spending_doubling_time_years"]) < 1.05
+    table = arviz_stats.summary(
+        posterior.to_dataset(), var_names=["training_compute_doubling_time_years"]
+    )
+    assert list(table.index) == ["training_compute_doubling_time_years"]
+
+
+def test_the_fits_agree_with_published_growth(baseline):
+    """Frontier compute has grown four- to fivefold a year (Sevilla & Roldan 2024)."""
+    doubling = baseline[2]["posterior"]["training_compute_doubling_time_years"].to_numpy()
+    low, high = np.quantile(2 ** (1 / doubling), [0.05, 0.95])
+    assert low < 4.5
+    assert high > 3.5
+    assert 1.5 < np.median(2 ** (1 / doubling)) < 8
+
+
+def test_posterior_rows_enter_the_forecast_whole(baseline):
+    """Level and doubling time of a draw come from one posterior draw: their pairing is kept."""
+    _, fits, tree = baseline
+    paths = tree["trajectories"].to_dataset()
+    names = ["training_compute.log10_level", "training_compute.doubling_time_years"]
+    drawn = paths["input_value"].sel(input=names).to_numpy()
+    columns = fits["training_compute"]["forecast"].to_dataset()
+    pairs = {
+        (np.float32(level), np.float32(doubling))
+        for level, doubling in zip(
+            columns["log10_level"].to_numpy().ravel(),
+            columns["doubling_time_years"].to_numpy().ravel(),
+            strict=True,
+        )
+    }
+    assert all((level, doubling) in pairs for level, doubling in drawn)
+
+
+# The cache of fits
+
+
+def test_a_second_fit_comes_from_the_cache(baseline):
+    scenario, fits, _ = baseline
+    again = records.fit_records(scenario)
+    assert {name: cached for name, (_, cached) in again.items()} == dict.fromkeys(fits, True)
+    for name, (tree, _) in again.items():
+        assert tree["forecast"].to_dataset().identical(fits[name]["forecast"].to_dataset())
+        assert tree.identical(fits[name])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"as_of": datetime.date(2025, 1, 1)},
+        {"spending": {"doubling_time_years": {"lognormal": [0.3, 4.0], "mass": 0.95}}},
+        {"spending": {"top_n": 11}},
+        {"inference": {"draws": 999}},
+    ],
+)
+def test_what_a_fit_depends_on_is_in_its_key(changes):
+    plain, other = load_scenario("baseline"), load_scenario("baseline", **changes)
+    assert provenance.fit_key(plain, "spending") != provenance.fit_key(other, "spending")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"title": "another", "samples": 5, "horizon_year": 2090},
+        {"training_compute": {"top_n": 11}},
+        {"spending": {"residual_scale_oom": {"lognormal": [0.1, 2.0], "source": "another"}}},
+    ],
+)
+def test_what_a_fit_does_not_depend_on_is_not_in_its_key(changes):
+    plain, other = load_scenario("baseline"), load_scenario("baseline", **changes)
+    assert provenance.fit_key(plain, "spending") == provenance.fit_key(other, "spending")
+
+
+def test_a_damaged_cache_entry_is_made_anew(baseline):
+    scenario, fits, _ = baseline
+    alone = scenario.model_copy(
+        update={
+            name: getattr(scenario, name).model_copy(update={"fit": False})
+            for name in provenance.RECORDS
+            if name != "spending"
+        }
+    )
+    (entry,) = (cache_directory() / "fits").glob("spending-*.zarr")
+    chunk = next(path for path in sorted(entry.glob("forecast/**/c/**")) if path.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    (tree, cached) = records.fit_records(alone)["spending"]
+    assert not cached
+    assert tree["forecast"].to_dataset().identical(fits["spending"]["forecast"].to_dataset())
+    assert records.fit_records(alone)["spending"][1]
+
+
+# As of an earlier date
+
+
+@pytest.mark.parametrize("name", provenance.RECORDS)
+def test_rows_after_the_date_do_not_enter(name):
+    as_of = datetime.date(2023, 6, 30)
+    scenario = load_scenario("baseline", as_of=as_of)
+    rows = records.read_record(scenario, name).rows
+    assert rows["year"].max() <= decimal_year(np.datetime64(as_of))
+    everything = records.read_record(load_scenario("baseline"), name).rows
+    assert everything["year"].max() >= rows["year"].max()
+    assert set(rows["name"]) <= set(everything["name"])
+    earlier = everything[everything["year"] <= decimal_year(np.datetime64(as_of))]
+    assert len(rows) == len(earlier)
+
+
+def test_the_record_of_compute_is_the_ten_largest_at_release():
+    as_of = datetime.date(2023, 6, 30)
+    rows = records.read_record(load_scenario("baseline", as_of=as_of), "training_compute").rows
+    frame = load_frame("notable_models")
+    known = frame[(frame["training_compute_flop"] > 0) & (frame["date"] <= str(as_of))]
+    for _, row in rows.sample(20, random_state=0).iterrows():
+        date = known.loc[known["name"] == row["name"], "date"].min()
+        before = known[known["date"] < date]
+        larger = (before["training_compute_flop"] > 1.0001 * 10 ** row["log10_value"]).sum()
+        assert larger < 10
+
+
+def test_a_forecast_made_in_2022_covers_what_came():
+    """From the table as it was in June 2022: the largest run of July 2025 took 5e26 FLOP."""
+    values = copy.deepcopy(SMALL)
+    del values["training_compute"]
+    values |= {"as_of": datetime.date(2022, 6, 20), "horizon_year": 2030}
+    values["training_compute"] = {"table": "notable_models_2022_06"}
+    scenario = scenario_from_dict(values)
+    assert provenance.fitted_records(scenario) == ["training_compute"]
+    tree = engine.run(scenario)
+    paths = tree["trajectories"].to_dataset()
+    compute = paths["log10_physical_compute"].interp(year=2025.52)
+    low, _, high = weighted_quantiles(compute, paths["weight"])
+    assert low < np.log10(5e26) < high
+    assert high - low < 4  # it says something
+    # The largest run then known, PaLM and its like, was about 2.5e24 to 3e24 FLOP.
+    now = weighted_quantiles(paths["log10_physical_compute"][:, 0], paths["weight"])
+    assert now[0] < np.log10(3e24) < now[2] + 0.5
