@@ -6,7 +6,7 @@ Run as ``python docs/frontier.py``; about ten minutes, seconds once the fits are
 import datetime
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,13 +127,51 @@ def straight(case: Case, reading: str) -> np.ndarray:
 
 
 @cache
+def trajectories(case: Case, reading: str) -> xr.Dataset:
+    """Return the paths of the engine's forecast."""
+    fits = {"training_compute": fitted(case, reading)}
+    return engine.simulate(scenario(case, reading), fits)["trajectories"].to_dataset()
+
+
+def paths_at(case: Case, reading: str, years_ahead: np.ndarray) -> np.ndarray:
+    """Return draws of the frontier as the engine forecasts it, (horizon, draw) [log10 FLOP]."""
+    found = trajectories(case, reading)
+    paths = found["log10_physical_compute"].transpose("sample", "year").to_numpy()
+    year = found["year"].to_numpy()
+    return np.array([np.interp(case.year + years_ahead, year, path) for path in paths]).T
+
+
 def slowing(case: Case, reading: str) -> np.ndarray:
     """Return draws of the frontier as the engine forecasts it, (horizon, draw) [log10 FLOP]."""
-    fits = {"training_compute": fitted(case, reading)}
-    found = engine.simulate(scenario(case, reading), fits)["trajectories"]
-    paths = found["log10_physical_compute"].transpose("sample", "year").to_numpy()
-    at = [case.year + h for h in HORIZONS_YEARS]
-    return np.array([np.interp(at, found["year"].to_numpy(), path) for path in paths]).T
+    return paths_at(case, reading, np.array(HORIZONS_YEARS))
+
+
+def records(case: Case, reading: str) -> np.ndarray:
+    """Return draws of the record itself, (horizon, draw) [log10 FLOP].
+
+    The record of today, or the largest of the runs to come: as many a year as entered the fit in
+    its last two years, evenly spaced, scattered about the slowing trend as the fit has it.
+    """
+    tree = fitted(case, reading)
+    level = tree["forecast"]["log10_level"].to_numpy().ravel()
+    drawn = trajectories(case, reading)["input_value"].sel(input="training_compute.log10_level")
+    row = np.abs(level[:, None] - drawn.to_numpy()).argmin(axis=0)  # the draw's posterior row
+    posterior = {k: v.to_numpy().reshape(len(level), -1) for k, v in tree["posterior"].items()}
+    scale = posterior["residual_scale_oom"][row, 0]
+    year = tree["observed_data"]["year"].to_numpy()
+    runs_a_year = max(2.0, np.sum(year > case.year - 2) / 2)
+    at = np.arange(0.5 / runs_a_year, max(HORIZONS_YEARS), 1 / runs_a_year)
+    rng = np.random.default_rng(0)
+    if reading == "latent-frontier":
+        gap = rng.exponential(posterior["gap_oom"][row, 0], (len(at), len(row)))
+        runs = paths_at(case, reading, at) + rng.normal(0, scale, gap.shape) - gap
+    else:
+        freedom = posterior["degrees_of_freedom"][row, 0]
+        standard = rng.standard_t(freedom, (len(at), len(row)))
+        excess = stats.t.ppf(1 - 1 / runs_a_year, freedom)
+        runs = paths_at(case, reading, at) + scale * (standard - excess)
+    largest = np.array([runs[at <= h].max(axis=0) for h in HORIZONS_YEARS])
+    return np.maximum(largest, record(case.table, case.year))
 
 
 def naive(case: Case) -> np.ndarray:
@@ -149,14 +187,12 @@ def naive(case: Case) -> np.ndarray:
     return past[0] + drift * ahead + spread * np.sqrt(ahead + ahead**2 / 4) * standard
 
 
-def methods() -> dict[str, Callable[[Case], np.ndarray]]:
-    """Return the contenders by name."""
-    found: dict[str, Callable[[Case], np.ndarray]] = {}
-    for reading in READINGS:
-        found[f"{reading}, slowing"] = lambda case, reading=reading: slowing(case, reading)
-    for reading in READINGS:
-        found[f"{reading}, straight"] = lambda case, reading=reading: straight(case, reading)
-    return found | {"naive random walk": naive}
+FORECASTS = {"slowing": slowing, "straight": straight, "records": records}
+NAIVE = "naive random walk"
+METHODS = {
+    **{f"{r}, {kind}": partial(f, reading=r) for kind, f in FORECASTS.items() for r in READINGS},
+    NAIVE: naive,
+}
 
 
 def scored(cases: Iterable[Case]) -> list[Scored]:
@@ -164,7 +200,7 @@ def scored(cases: Iterable[Case]) -> list[Scored]:
     return [
         Scored(case, method, h, draws[i], record(TABLE, case.year + h))
         for case in cases
-        for method, forecast in methods().items()
+        for method, forecast in METHODS.items()
         for draws in [forecast(case)]
         for i, h in enumerate(HORIZONS_YEARS)
         if case.year + h <= NOW.year
@@ -246,3 +282,71 @@ def distance_from_record(reading: str) -> tuple[float, float]:
     recent = year >= 2012
     gap = trend["log10_value"].to_numpy() - np.array([record(TABLE, y) for y in year])
     return float(gap[recent].mean()), float(np.sqrt(np.mean(gap[recent] ** 2)))
+
+
+# The page
+
+
+def markdown_table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a Markdown table; all columns but the first are right-aligned."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def score_table(forecasts: list[Scored]) -> str:
+    """Return the scores of all methods."""
+    header = ["forecast", "CRPS", "log score", "inside 90 %", "mean error", "mean absolute error"]
+    rows = []
+    for method in METHODS:
+        s = scores(of_method(forecasts, method))
+        numbers = [f"{s['crps']:.2f}", f"{s['log_score']:.2f}", f"{100 * s['coverage']:.0f} %"]
+        numbers += [f"{s['error']:+.2f}", f"{s['absolute_error']:.2f}"]
+        rows.append([method, *numbers, f"{s['width']:.1f}"])
+    return markdown_table([*header, "width of 90 %"], rows)
+
+
+def horizon_table(forecasts: list[Scored]) -> str:
+    """Return CRPS and coverage by years ahead."""
+    header = ["forecast"] + [f"{h} yr ahead: CRPS, inside" for h in HORIZONS_YEARS]
+    rows = []
+    for method in METHODS:
+        found = [scores(of_method(forecasts, method, years_ahead=h)) for h in HORIZONS_YEARS]
+        rows.append([method] + [f"{s['crps']:.2f}, {100 * s['coverage']:.0f} %" for s in found])
+    return markdown_table(header, rows)
+
+
+def detail_table(forecasts: list[Scored], shown: tuple[str, ...]) -> str:
+    """Return each forecast of some methods as median and central 90 %, beside what happened."""
+    rows = []
+    for f in of_method(forecasts, shown[0]):
+        row = [f"{f.case.date} + {f.years_ahead} yr", f"{f.actual:.2f}"]
+        for method in shown:
+            (g,) = of_method(forecasts, method, case=f.case, years_ahead=f.years_ahead)
+            low, middle, high = np.quantile(g.draws, [0.05, 0.5, 0.95])
+            missed = "" if low <= f.actual <= high else ", missed"
+            row.append(f"{middle:.2f} ({low:.2f} to {high:.2f}{missed})")
+        rows.append(row)
+    return markdown_table(["date", "record", *shown], rows)
+
+
+def now_table() -> str:
+    """Return where each reading puts the frontier on each date, against the record of then."""
+    rows = []
+    for case in (*BACKTEST, *OF_2022, NOW):
+        row = [f"{case.date}, {case.table}", f"{record(case.table, case.year):.2f}"]
+        for reading in READINGS:
+            level = fitted(case, reading)["forecast"]["log10_level"].to_numpy()
+            low, middle, high = np.quantile(level, [0.05, 0.5, 0.95])
+            row.append(f"{middle:.2f} ({low:.2f} to {high:.2f})")
+        rows.append(row)
+    return markdown_table(["as of, table", "record", *READINGS], rows)
+
+
+def dates_won(forecasts: list[Scored], method: str, other: str) -> str:
+    """Return at how many dates a method has the lower mean CRPS, "3 of 5"."""
+    cases = sorted({f.case for f in forecasts})
+    crps = [
+        [scores(of_method(forecasts, m, case=case))["crps"] for m in (method, other)]
+        for case in cases
+    ]
+    return f"{sum(a < b for a, b in crps)} of {len(cases)}"

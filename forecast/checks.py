@@ -26,7 +26,11 @@ _RULES = {
     "missing_effective_draws": (0.0, 0.75, "fewer than 400 effective draws: more draws"),
     "pareto_k": (0.7, 1.0, "importance sampling is unreliable: sampler = 'nuts'"),
     "divergent_part": (0.0, 0.001, "divergent transitions: reparametrise, or a tighter prior"),
-    "predictive_tail": (0.4975, 0.4999, "the data look unlike the model's own: see the figures"),
+    "predictive_tail": (
+        0.4975,
+        0.4999,
+        "see the posterior predictive draws",
+    ),
 }
 
 

@@ -2,11 +2,10 @@
 
 Two ways to the same posterior:
 
-- ``importance``: Laplace approximation at the mode, corrected by quasi-random importance sampling
-  with Student-t proposals (Geweke 1989) and judged by the Pareto k of its weights (Vehtari et al.
-  2024). Small models need seconds, most of them compilation. A model may have ``nodes``, discrete
-  alternatives (dates of change points) with equal prior weight: each gets a Laplace approximation
-  of its own and the proposal is their mixture.
+- ``importance`` (`importance.py`): Laplace approximation at the mode, corrected by importance
+  sampling. Small models need seconds, most of them compilation. A model may have ``nodes``,
+  discrete alternatives (dates of change points) with equal prior weight: each gets a Laplace
+  approximation of its own and the proposal is their mixture.
 - ``nuts``: NumPyro's NUTS with a dense mass matrix. Used where the first fails its own check, and
   in the tests as its oracle.
 
@@ -26,17 +25,13 @@ from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer import NUTS
 from numpyro.infer.util import potential_energy
-from scipy import stats
-from scipy.special import logsumexp
+
+from . import importance
 
 Model = Callable[..., None]
 Progress = Callable[[int, int], None]
 
 PARETO_K_LIMIT = 0.7
-_PROPOSAL_DEGREES_OF_FREEDOM = 6.0
-_WIDE_SHARE, _WIDE = 0.25, 2.5  # a defensive part of the proposals is wider (Hesterberg 1995)
-_NEWTON_STEPS = 40
-_ADAPTATIONS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +136,15 @@ def fit(
         )
         sampler, pareto_k = settings.sampler, np.nan
         if sampler != "nuts":
-            flat, chosen, statistics, pareto_k = _importance(
-                compiled, start, points, importance_key, settings, report
+            number = (importance.ADAPTATIONS + settings.chains,)
+            flat, chosen, statistics, pareto_k = importance.sample(
+                compiled.log_density,
+                start,
+                points,
+                np.asarray(jax.random.bits(importance_key, number, jnp.uint32)),
+                draws=settings.draws,
+                proposals=settings.proposals,
+                report=lambda chains: report(chains * settings.draws, total + settings.draws),
             )
             fails = not pareto_k < PARETO_K_LIMIT
             sampler = "nuts" if sampler == "auto" and fails and nodes is None else "importance"
@@ -267,177 +269,6 @@ def _in_batches(
         return np.nan_to_num(np.concatenate(parts)[: len(flat)], nan=-np.inf)
 
     return evaluate
-
-
-class _Proposal(NamedTuple):
-    """A mixture of Student-t, one a node.
-
-    log_share: (node,); centre: (node, parameter); root: (node, parameter, parameter), a Cholesky
-    factor of the inverse negative Hessian; shift, stretch: of all nodes' standardised coordinates
-    """
-
-    log_share: np.ndarray
-    centre: np.ndarray
-    root: np.ndarray
-    shift: np.ndarray
-    stretch: np.ndarray
-
-
-def _importance(
-    compiled: Compiled,
-    start: np.ndarray,
-    nodes: np.ndarray,
-    key: Array,
-    settings: SamplerSettings,
-    report: Progress,
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], float]:
-    """Return (unconstrained draws, node of each, statistics, Pareto k of all proposals)."""
-    from arviz_stats.base import array_stats
-
-    proposal = _laplace(compiled, start, nodes)
-    seeds = np.asarray(jax.random.bits(key, (_ADAPTATIONS + settings.chains,), jnp.uint32))
-    for seed in seeds[:_ADAPTATIONS]:
-        standard, _, _, log_weight = _propose(compiled, proposal, nodes, seed, settings.proposals)
-        proposal = _adapt(proposal, standard, log_weight)
-    draws, chosen, efficiency, pareto_k, log_weights = [], [], [], [], []
-    for chain, seed in enumerate(seeds[_ADAPTATIONS:]):
-        _, flat, node, log_weight = _propose(compiled, proposal, nodes, seed, settings.proposals)
-        smoothed, k = array_stats.psislw(-log_weight)
-        weight = np.exp(smoothed - logsumexp(smoothed))
-        # Systematic resampling: the least noise of its own.
-        offset = (np.arange(settings.draws) + 0.5) / settings.draws
-        row = np.searchsorted(np.cumsum(weight) / np.sum(weight), offset).clip(max=len(weight) - 1)
-        row = np.random.default_rng(seed).permutation(row)
-        draws.append(flat[row])
-        chosen.append(node[row])
-        efficiency.append(1 / np.sum(weight**2) / len(weight))
-        pareto_k.append(float(k))
-        log_weights.append(log_weight)
-        report((chain + 1) * settings.draws, (settings.chains + 1) * settings.draws)
-    statistics = {
-        "pareto_k": np.repeat(np.array(pareto_k)[:, None], settings.draws, axis=1),
-        "importance_efficiency": np.repeat(np.array(efficiency)[:, None], settings.draws, axis=1),
-    }
-    # One proposal for all chains, so one k; the largest of several noisy ones would be biased.
-    _, overall = array_stats.psislw(-np.concatenate(log_weights))
-    return np.concatenate(draws), np.concatenate(chosen), statistics, float(overall)
-
-
-def _laplace(compiled: Compiled, start: np.ndarray, nodes: np.ndarray) -> _Proposal:
-    """Return a Laplace approximation at each node, from the best of some prior draws."""
-    count, size = len(nodes), start.shape[1]
-    tried = start[: max(16, 4096 // count)]
-    scores = compiled.log_density(np.tile(tried, (count, 1)), np.repeat(nodes, len(tried), axis=0))
-    best = np.argmax(scores.reshape(count, -1), axis=1)
-    mode, value, hessian = _newton(compiled, tried[best], nodes)
-    scale, axes = np.linalg.eigh(-hessian)
-    scale = np.maximum(scale, 1e-2)  # never wider than the priors of unit scale allow by far
-    root = np.linalg.cholesky(np.einsum("nij,nj,nkj->nik", axes, 1 / scale, axes))
-    evidence = value - 0.5 * np.log(scale).sum(axis=1)
-    # Half of the evidence, half of its square root: nodes that Laplace underrates are still met.
-    share = np.exp(evidence - logsumexp(evidence))
-    tempered = np.exp(0.5 * evidence - logsumexp(0.5 * evidence))
-    log_share = np.log(0.5 * share + 0.5 * tempered)
-    return _Proposal(log_share, mode, root, np.zeros(size), np.eye(size))
-
-
-def _derivatives(
-    compiled: Compiled, position: np.ndarray, nodes: np.ndarray, step: float = 1e-3
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (log density, gradient, Hessian) at each node by central differences.
-
-    They shape a proposal whose weights are exact, so that differences will do and spare the
-    compilation of second derivatives.
-    """
-    size = position.shape[1]
-    unit = step * np.eye(size)
-    row, column = np.triu_indices(size, 1)
-    moves = np.concatenate(
-        [np.zeros((1, size)), unit, -unit, unit[row] + unit[column], -unit[row] - unit[column]]
-    )
-    points = (position[:, None] + moves).reshape(-1, size)
-    values = compiled.log_density(points, np.repeat(nodes, len(moves), axis=0))
-    here, up, down, both_up, both_down = np.split(
-        values.reshape(len(position), -1), np.cumsum([1, size, size, len(row)]), axis=1
-    )
-    # A step too far has density 0, or overflows, and is not taken.
-    with np.errstate(invalid="ignore", over="ignore"):
-        diagonal = up + down - 2 * here
-        mixed = (both_up + both_down - 2 * here - diagonal[:, row] - diagonal[:, column]) / 2
-        gradient = (up - down) / (2 * step)
-    hessian = np.zeros((len(position), size, size))
-    hessian[:, np.arange(size), np.arange(size)] = diagonal
-    hessian[:, row, column] = hessian[:, column, row] = mixed
-    return here[:, 0], gradient, hessian / step**2
-
-
-def _newton(
-    compiled: Compiled, position: np.ndarray, nodes: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (mode, log density, Hessian) of every node by damped Newton steps."""
-    identity = np.eye(position.shape[1])
-    damping = np.full(len(nodes), 1.0)
-    active = np.arange(len(nodes))
-    value, gradient, hessian = _derivatives(compiled, position, nodes)
-    position = position.copy()
-    for _ in range(_NEWTON_STEPS):
-        scale, axes = np.linalg.eigh(-hessian[active])
-        curvature = np.einsum("nij,nj,nkj->nik", axes, np.abs(scale) + 1e-6, axes)
-        damped = curvature + damping[active, None, None] * identity
-        trial = position[active] + np.linalg.solve(damped, gradient[active, :, None])[..., 0]
-        new = _derivatives(compiled, trial, nodes[active])
-        gain = np.nan_to_num(new[0] - value[active], nan=-np.inf)
-        better = gain > 0
-        moved = active[better]
-        position[moved] = trial[better]
-        value[moved], gradient[moved], hessian[moved] = (part[better] for part in new)
-        damping[active] = np.where(better, damping[active] / 10, damping[active] * 10)
-        active = active[np.where(better, gain > 1e-5, damping[active] < 1e6)]
-        if active.size == 0:
-            break
-    return position, value, hessian
-
-
-def _propose(
-    compiled: Compiled, proposal: _Proposal, nodes: np.ndarray, seed: int, count: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return (standardised, unconstrained, node, log weight) of quasi-random proposals."""
-    size = proposal.centre.shape[1]
-    u = stats.qmc.Sobol(size + 3, rng=np.random.default_rng(seed)).random(count)
-    u = u.clip(1e-12, 1 - 1e-12)
-    freedom = _PROPOSAL_DEGREES_OF_FREEDOM
-    radius = np.sqrt(stats.chi2.ppf(u[:, size], freedom) / freedom)
-    width = np.where(u[:, size + 1] < _WIDE_SHARE, _WIDE, 1.0)
-    standard = stats.norm.ppf(u[:, :size]) * (width / radius)[:, None]
-    share = np.exp(proposal.log_share)
-    node = np.searchsorted(np.cumsum(share) / share.sum(), u[:, -1]).clip(max=len(nodes) - 1)
-    white = proposal.shift + standard @ proposal.stretch.T
-    flat = proposal.centre[node] + np.einsum("nij,nj->ni", proposal.root[node], white)
-    log_volume = np.log(np.abs(np.linalg.det(proposal.stretch))) + np.log(
-        np.diagonal(proposal.root, axis1=1, axis2=2)
-    ).sum(axis=1)
-    student = stats.multivariate_t(shape=np.eye(size), df=freedom)
-    log_proposal = np.logaddexp(
-        np.log1p(-_WIDE_SHARE) + student.logpdf(standard),
-        np.log(_WIDE_SHARE) + student.logpdf(standard / _WIDE) - size * np.log(_WIDE),
-    )
-    log_proposal += proposal.log_share[node] - log_volume[node]
-    log_weight = np.maximum(compiled.log_density(flat, nodes[node]), -1e300) - log_proposal
-    return white, flat, node, log_weight
-
-
-def _adapt(proposal: _Proposal, white: np.ndarray, log_weight: np.ndarray) -> _Proposal:
-    """Return the proposal moved to the weighted mean and covariance of the standardised draws."""
-    # No single draw may rule the moments.
-    log_weight = np.minimum(log_weight, np.sort(log_weight)[-20])
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    shift = weight @ white
-    centred = white - shift
-    covariance = centred.T @ (weight[:, None] * centred)
-    return proposal._replace(
-        shift=shift, stretch=np.linalg.cholesky(covariance + 1e-6 * np.eye(len(shift)))
-    )
 
 
 def _nuts(

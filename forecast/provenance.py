@@ -13,7 +13,7 @@ from .datasets import decimal_year, table_info
 RECORDS = ("training_compute", "spending", "price_performance", "algorithmic_progress")
 _FIT_PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "arviz-stats")
 _FORECAST_PACKAGES = ("aitimelines", *_FIT_PACKAGES, "xarray", "zarr", "matplotlib")
-_FIT_MODULES = ("inference.py", "records.py", "checks.py", "history/trend.py")
+_FIT_MODULES = ("inference.py", "importance.py", "records.py", "checks.py", "history/trend.py")
 
 
 def fitted_records(scenario: Scenario) -> list[str]:

@@ -117,6 +117,8 @@ ATTRIBUTES = (
     "seed",
     "samples",
     "verdict",
+    "verdict_reasons",
+    "milestone",
     "data",
     "versions",
     "schema_version",

@@ -290,7 +290,7 @@ def test_unused_change_points_change_nothing_but_their_own_prior(change_points: 
     padded_sites = {**sites, "segment_doubling_time_years": doubling}
     padded = traced(year, np.append(used, spare), padded_sites)
     for trace in (plain, padded):
-        assert trace["doubling_time_years"]["value"] == doubling[change_points]
+        assert np.asarray(trace["doubling_time_years"]["value"]) == doubling[change_points]
     centres = [np.asarray(trace["log10_value"]["fn"].loc) for trace in (plain, padded)]
     np.testing.assert_allclose(*centres, rtol=1e-12)
     draws = {name: value[None, None] for name, value in padded_sites.items()}

@@ -356,8 +356,8 @@ def ranks(replications: int, sd_factor: float, seed: int) -> dict[str, np.ndarra
     no_data = np.tile(YEAR, (replications, 1))
     with jax.enable_x64(True):
         example = jnp.asarray(YEAR)
-        compiled = inference._compile(trend_with_data_as_node, {"priors": PRIORS}, example)
-        truth = inference._compile(trend_with_data_as_node, {"priors": true_priors}, example)
+        compiled = inference.compile_model(trend_with_data_as_node, {"priors": PRIORS}, example)
+        truth = inference.compile_model(trend_with_data_as_node, {"priors": true_priors}, example)
         true_keys = jax.random.split(true_key, replications)
         _, values, observed = jax.tree.map(np.asarray, truth.prior(true_keys, no_data))
         data = inference._SIMULATORS[truth.observed](rng, *observed)

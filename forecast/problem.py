@@ -1,0 +1,129 @@
+"""Scenario -> kernel inputs: uncertain numbers, posterior rows, and what all draws share."""
+
+from datetime import date
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from ..kernels import ensemble
+from ..priors.elicitation import location_scale
+from .config import Prior, RequirementComponent, Scenario, check_horizon
+from .provenance import as_of_date, as_of_year
+from .world import GROWTH, Shared, Structure
+
+REPLICATES = 16
+_TRENDS = ("training_compute", "spending", "price_performance", "gross_product")
+
+
+class Problem(NamedTuple):
+    """A scenario made ready for the kernels."""
+
+    structure: Structure
+    inputs: ensemble.Inputs
+    shared: Shared
+    years: np.ndarray
+
+
+def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> Problem:
+    """Return the scenario as arrays: uncertain inputs, posterior rows, and what is shared."""
+    check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
+    now = as_of_year(scenario)
+    years = np.append(now, np.arange(np.floor(now) + 1, scenario.horizon_year + 1))
+    priors, constants = _numbers(scenario, fits, now)
+    uncertain = {k: location_scale(*p.interval) for k, p in priors.items() if p.interval}
+    constants |= {k: float(p.lowest) for k, p in priors.items() if not p.interval}
+    blocks = {
+        f"{name}.{column}": values
+        for name, tree in fits.items()
+        for column, values in tree["forecast"].to_dataset().items()
+    }
+    requirement = scenario.requirement
+    clocks = [
+        (c.algorithms_year or requirement.algorithms_year, c.name if _has_own_progress(c) else "")
+        for c in requirement.components
+    ]
+    paths = sorted(set(clocks))
+    structure = Structure(
+        uncertain=tuple(uncertain),
+        columns=tuple(blocks),
+        fixed=tuple(constants),
+        trends=tuple(n for n in _TRENDS if getattr(scenario, n) is not None),
+        resources=tuple(r.name for r in scenario.limits.resources),
+        kinds=tuple(c.kind for c in requirement.components),
+        path_of_component=tuple(paths.index(clock) for clock in clocks),
+        paths=tuple(name for _, name in paths),
+        by_spending=scenario.compute != "trend",
+    )
+    columns = list(zip(*uncertain.values(), strict=True)) or [(), (), (), ()]
+    real = lambda values: jnp.asarray(np.asarray(values, dtype=dtype))  # noqa: E731
+    inputs = ensemble.Inputs(
+        location=real(columns[0]),
+        scale=real(columns[1]),
+        is_uniform=jnp.asarray(np.array(columns[2], dtype=bool)),
+        is_log=jnp.asarray(np.array(columns[3], dtype=bool)),
+        rows=tuple(real(_batches(tree["forecast"].to_dataset())) for tree in fits.values()),
+    )
+    shared = Shared(
+        fixed=real(list(constants.values())),
+        weights=real([c.weight for c in requirement.components]),
+        parameters=real([c.parameters for c in requirement.components]),
+        years_since_reference=real([now - year for year, _ in paths]),
+        display_years_since_reference=real(now - requirement.algorithms_year),
+        years_from_now=real(years - now),
+    )
+    return Problem(structure, inputs, shared, years)
+
+
+def _has_own_progress(component: RequirementComponent) -> bool:
+    own = (component.algorithmic_doubling_time_years, component.algorithmic_ceiling_oom)
+    return any(prior is not None for prior in own)
+
+
+def _numbers(
+    scenario: Scenario, fits: dict[str, xr.DataTree], now: float
+) -> tuple[dict[str, Prior], dict[str, float]]:
+    """Return (priors by dotted name, constants by dotted name) of everything not fitted."""
+    priors: dict[str, Prior] = {}
+    constants: dict[str, float] = {}
+    for name in _TRENDS:
+        section = getattr(scenario, name)
+        if section is None:
+            continue
+        fitted = name in fits
+        for field in GROWTH[1:] if fitted else ("log10_level", *GROWTH):
+            priors[f"{name}.{field}"] = getattr(section, field)
+        constants[f"{name}.level_age_years"] = 0.0 if fitted else now - section.level_year
+    priors["price_performance.log10_ceiling"] = scenario.price_performance.log10_ceiling
+    for name in ("algorithmic_progress", "post_training"):
+        for field in (*GROWTH[name in fits :], "ceiling_oom"):
+            priors[f"{name}.{field}"] = getattr(getattr(scenario, name), field)
+    priors["limits.sharpness"] = scenario.limits.sharpness
+    priors["limits.log10_spending_share"] = scenario.limits.log10_spending_share
+    for resource in scenario.limits.resources:
+        priors[f"limits.{resource.name}.log10_flop"] = resource.log10_flop
+        priors[f"limits.{resource.name}.doubling_time_years"] = resource.doubling_time_years
+        constants[f"limits.{resource.name}.years_from_now"] = resource.year - now
+    for component in scenario.requirement.components:
+        for field in ("doubling_time_years", "ceiling_oom"):
+            own = getattr(component, f"algorithmic_{field}")
+            if own is not None:
+                priors[f"requirement.{component.name}.{field}"] = own
+    return priors, constants
+
+
+def _batches(columns: xr.Dataset) -> np.ndarray:
+    """Return posterior rows for the replicates, (replicate, row, column).
+
+    Each replicate has rows of its own, in order of their first principal component, so that the
+    row is a smooth function of its quasi-random coordinate.
+    """
+    table = np.stack([v.transpose("chain", "draw").to_numpy() for v in columns.values()], axis=-1)
+    table = table.reshape(-1, table.shape[-1])
+    rows = len(table) // REPLICATES
+    batches = table[: rows * REPLICATES].reshape(REPLICATES, rows, -1)
+    standard = (table - table.mean(axis=0)) / table.std(axis=0)
+    direction = np.linalg.svd(np.cov(standard, rowvar=False).reshape(table.shape[1], -1))[0][:, 0]
+    score = ((batches - table.mean(axis=0)) / table.std(axis=0)) @ direction
+    return np.take_along_axis(batches, np.argsort(score, axis=1)[..., None], axis=1)
