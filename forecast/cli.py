@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -331,18 +332,10 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     )
 
     if not err.is_terminal:
-        seen: set[tuple[str, int]] = set()
-
-        def say(what: str, done: int, total: int) -> None:
-            tenth = 10 * done // max(total, 1)
-            if (what, tenth) not in seen and tenth in (0, 5, 10):
-                seen.add((what, tenth))
-                err.print(f"{what} {done}/{total}", markup=False, soft_wrap=True)
-
-        yield say
+        yield _progress_lines()
         return
     columns = (
-        TextColumn("{task.description:<28}"),
+        TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -358,6 +351,24 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done, total=total)
 
         yield advance
+
+
+def _progress_lines() -> Callable[[str, int, int], None]:
+    """Return a function that says at the start, half-way and at the end how far things are."""
+    began: dict[str, float] = {}
+    said: set[tuple[str, int]] = set()
+
+    def say(what: str, done: int, total: int) -> None:
+        start = began.setdefault(what, monotonic())
+        half = 2 * done // max(total, 1)
+        if (what, half) in said:
+            return
+        said.add((what, half))
+        left = (monotonic() - start) * (total - done) / done if done else 0.0
+        note = f", about {left:.0f} s left" if 0 < done < total else ""
+        err.print(f"{what} {done}/{total}{note}", markup=False, soft_wrap=True)
+
+    return say
 
 
 def main(arguments: list[str] | None = None) -> None:

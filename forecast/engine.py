@@ -56,7 +56,11 @@ def fit(scenario: Scenario, *, progress: Progress | None = None) -> dict[str, xr
     """Return the fit of every record that the scenario fits, from the cache where possible."""
     check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
     report = progress or (lambda what, done, total: None)
-    found = fit_records(scenario, lambda name, done, total: report(f"fit {name}", done, total))
+    chains = scenario.inference.chains
+    found = fit_records(
+        scenario,
+        lambda name, done, total: report(f"fit {name}: draws of {chains} chains", done, total),
+    )
     return {name: tree for name, (tree, _) in found.items()}
 
 
@@ -94,7 +98,7 @@ def simulate(
         for done, so_far in running:
             means = so_far
             if progress:
-                progress("simulate", done, samples)
+                progress("simulate: samples", done, samples)
     except FloatingPointError as error:
         raise ValueError(
             f"{scenario.id}: got {error}, expected priors without values too small or too large"

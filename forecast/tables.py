@@ -35,5 +35,14 @@ def text_table(found: dict[str, Any]) -> Group:
             f"{entry['year']:.1f}" if known else late,
             f"{entry['mcse']:.2f}" if known else "",
         )
+    runs = Table(title="largest training run, log10 FLOP: median (90 %)")
+    runs.add_column("1 January of")
+    routes = list(next(iter(found["physical_compute"].values()), {}))
+    names = {"scenario": "as in the scenario", "alternative": "by the other route"}
+    for route in routes:
+        runs.add_column(names[route])
+    for year, entry in found["physical_compute"].items():
+        cells = [f"{m:.1f} ({low:.1f} to {high:.1f})" for low, m, high in entry.values()]
+        runs.add_row(year, *cells)
     lines = [Text(f"fit: {found['verdict']}"), *(Text(f"  {r}") for r in found["verdict_reasons"])]
-    return Group(chances, years, *lines)
+    return Group(chances, years, runs, *lines)
