@@ -57,10 +57,11 @@ def fit(scenario: Scenario, *, progress: Progress | None = None) -> dict[str, xr
     check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
     report = progress or (lambda what, done, total: None)
     chains = scenario.inference.chains
-    found = fit_records(
-        scenario,
-        lambda name, done, total: report(f"fit {name}: draws of {chains} chains", done, total),
-    )
+
+    def of_record(name: str, done: int, total: int) -> None:
+        report(f"fit {name}: draws of {chains} chains", done, total)
+
+    found = fit_records(scenario, of_record)
     return {name: tree for name, (tree, _) in found.items()}
 
 
