@@ -144,7 +144,7 @@ def fit(
                 np.asarray(jax.random.bits(importance_key, number, jnp.uint32)),
                 draws=settings.draws,
                 proposals=settings.proposals,
-                report=lambda chains: report(chains * settings.draws, total + settings.draws),
+                report=lambda chains: report(chains * settings.draws, total),
             )
             fails = not pareto_k < PARETO_K_LIMIT
             sampler = "nuts" if sampler == "auto" and fails and nodes is None else "importance"
@@ -157,7 +157,6 @@ def fit(
         outputs,
     )
     simulate = _SIMULATORS[compiled.observed]
-    report(total, total)
     return Fit(
         draws=draws,
         log_likelihood=log_likelihood,
