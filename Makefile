@@ -51,8 +51,7 @@ notebooks: .venv/.dev-installed ## execute notebooks/*.py into build/notebooks/*
 
 bench: .venv/.dev-installed ## run benchmarks/*.py one after the other
 	@for source in benchmarks/[!_]*.py; do \
-	  [ -e "$$source" ] || continue; \
-	  echo "$$source"; $(BIN)/python "$$source" || exit 1; \
+	  echo "$$source"; $(BIN)/python -m benchmarks.$$(basename "$$source" .py) || exit 1; \
 	done
 
 clean: ## remove .venv and everything built; results in runs/ stay

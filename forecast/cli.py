@@ -17,6 +17,7 @@ app = App(
     help="AI timelines: fit the record, forecast effective compute, find when it arrives.",
     help_epilogue="Start with: aitimelines run baseline",
     default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
 )
 scenarios = App(name="scenario", help="Scenario files: what is forecast, and from which beliefs.")
 data = App(name="data", help="The data tables that the record is fitted to.")
@@ -298,8 +299,8 @@ def data_import(
     """
     from .datasets import import_table
 
-    path = import_table(file, table_id=table, vintage=vintage, overwrite=overwrite)
-    out.print(f"{table} imported to {path}; fits use it from now on", markup=False)
+    info = import_table(file, table_id=table, vintage=vintage, overwrite=overwrite)
+    out.print(f"{table} imported to {info.path}; fits use it from now on", markup=False)
 
 
 def _free_folder(parent: Path, name: str) -> Path:
@@ -379,12 +380,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error}")
     except (ValueError, FileExistsError, FileNotFoundError) as error:
         _fail(str(error))
+    except BrokenPipeError:  # the reader of a pipe has left, and output may still be buffered
+        os._exit(0)
     except OSError as error:
         _fail(f"cannot write: {error}")
     except KeyboardInterrupt:
         _fail("interrupted; no result was written")
-    except BrokenPipeError:
-        os._exit(0)
 
 
 def _fail(message: str) -> None:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pandas as pd
 import xarray as xr
+from scipy.special import softmax
 
 from . import checks
 from .config import Scenario
@@ -326,8 +327,7 @@ def _averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
     import arviz_stats
 
     loo = {str(count): arviz_stats.loo(tree) for count, tree in trees.items()}
-    table = arviz_stats.compare(loo, method="pseudo-BMA")
-    weights = np.array([float(table.loc[str(count), "weight"]) for count in trees])
+    weights = softmax([float(entry.elpd) for entry in loo.values()])
     first = next(iter(trees.values()))
     chains, draws = first["forecast"]["doubling_time_years"].shape
     edges = np.rint(np.cumsum(weights) * draws).astype(int)

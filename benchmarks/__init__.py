@@ -1,0 +1,1 @@
+"""Ratios measured side by side; run with ``python -m benchmarks.NAME``."""
