@@ -18,6 +18,7 @@ app = App(
     help_epilogue="Start with: aitimelines run baseline",
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
+    result_action="return_value",
 )
 scenarios = App(name="scenario", help="Scenario files: what is forecast, and from which beliefs.")
 data = App(name="data", help="The data tables that the record is fitted to.")

@@ -34,10 +34,10 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
     priors, constants = _numbers(scenario, fits, now)
     uncertain = {k: location_scale(*p.interval) for k, p in priors.items() if p.interval}
     constants |= {k: float(p.lowest) for k, p in priors.items() if not p.interval}
-    blocks = {
-        f"{name}.{column}": values
+    # Sorted, because a tree that was stored comes back with its variables in another order.
+    posterior = {
+        name: tree["forecast"].to_dataset()[sorted(map(str, tree["forecast"].data_vars))]
         for name, tree in fits.items()
-        for column, values in tree["forecast"].to_dataset().items()
     }
     requirement = scenario.requirement
     clocks = [
@@ -47,7 +47,7 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
     paths = sorted(set(clocks))
     structure = Structure(
         uncertain=tuple(uncertain),
-        columns=tuple(blocks),
+        columns=tuple(f"{name}.{c}" for name, columns in posterior.items() for c in columns),
         fixed=tuple(constants),
         trends=tuple(n for n in _TRENDS if getattr(scenario, n) is not None),
         resources=tuple(r.name for r in scenario.limits.resources),
@@ -56,14 +56,14 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         paths=tuple(name for _, name in paths),
         by_spending=scenario.compute != "trend",
     )
-    columns = list(zip(*uncertain.values(), strict=True)) or [(), (), (), ()]
+    own = list(zip(*uncertain.values(), strict=True)) or [(), (), (), ()]
     real = lambda values: jnp.asarray(np.asarray(values, dtype=dtype))  # noqa: E731
     inputs = ensemble.Inputs(
-        location=real(columns[0]),
-        scale=real(columns[1]),
-        is_uniform=jnp.asarray(np.array(columns[2], dtype=bool)),
-        is_log=jnp.asarray(np.array(columns[3], dtype=bool)),
-        rows=tuple(real(_batches(tree["forecast"].to_dataset())) for tree in fits.values()),
+        location=real(own[0]),
+        scale=real(own[1]),
+        is_uniform=jnp.asarray(np.array(own[2], dtype=bool)),
+        is_log=jnp.asarray(np.array(own[3], dtype=bool)),
+        rows=tuple(real(_batches(columns)) for columns in posterior.values()),
     )
     shared = Shared(
         fixed=real(list(constants.values())),

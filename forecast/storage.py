@@ -19,9 +19,7 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
     codecs = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
     encoding = {
         node.path: {
-            name: {"compressors": codecs}
-            for name, variable in node.to_dataset(inherit=False).variables.items()
-            if variable.dtype.kind in "fiub"
+            name: {"compressors": codecs} for name in node.to_dataset(inherit=False).variables
         }
         for node in tree.subtree
     }
@@ -29,12 +27,21 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
 
 
 def read_tree(path: Path) -> xr.DataTree:
-    """Return a tree written by `write_tree`, loaded; raises ``ValueError`` if it is not one."""
+    """Return a tree written by `write_tree`, loaded.
+
+    Raises ``ValueError`` if it is not one, or damaged.
+    """
     path = Path(path)
     if not (path / "zarr.json").is_file():
         raise ValueError(f"{str(path)!r} is not a result (a Zarr v3 store); expected result.zarr")
-    with xr.open_datatree(path, engine="zarr", consolidated=False) as tree:
-        return tree.load()
+    try:
+        with xr.open_datatree(path, engine="zarr", consolidated=False) as stored:
+            tree = stored.load()
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{str(path)!r} is damaged and cannot be read: {reason}") from error
+    tree.name = tree.attrs.get("scenario_id")
+    return tree
 
 
 def find_result(path: Path) -> Path:
@@ -78,9 +85,8 @@ def _tables(tree: xr.DataTree) -> list[tuple[str, Any]]:
             groups.setdefault(tuple(str(d) for d in variable.dims), []).append(str(name))
         for dims, names in groups.items():
             label = "-".join([node.path.strip("/").replace("/", "-"), *dims]) or "root"
-            frame = dataset[names].to_dataframe().reset_index() if dims else None
-            if frame is not None:
-                tables.append((label, frame))
+            table = dataset[names] if dims else dataset[names].expand_dims("row")
+            tables.append((label, table.to_dataframe().reset_index(drop=not dims)))
     return tables
 
 

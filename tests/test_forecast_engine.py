@@ -15,6 +15,7 @@ from aitimelines.forecast import engine, provenance, records, schema, world
 from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.datasets import decimal_year, load_frame
 from aitimelines.forecast.files import cache_directory
+from aitimelines.forecast.problem import prepare
 from aitimelines.forecast.scenario_files import load_scenario, scenario_from_dict, to_toml
 from aitimelines.forecast.summaries import weighted_quantiles
 from aitimelines.kernels import ensemble, quasi_random
@@ -389,7 +390,7 @@ def test_monte_carlo_error_is_honest(small_trees: dict[str, xr.DataTree]):
 
 def reached_by(changes: dict[str, Any]) -> np.ndarray:
     """Return P(arrival by t) by year, not conditioned on anything, by the engine's own program."""
-    problem = engine.prepare(small(changes), {}, dtype=np.float32)
+    problem = prepare(small(changes), {}, dtype=np.float32)
     points = quasi_random.randomise(
         jax.random.key(1), ensemble.dimension(problem.inputs), engine.REPLICATES
     )
@@ -539,6 +540,34 @@ def test_samples_are_rounded_up_to_what_the_points_need():
         assert used >= asked
         assert used < 2 * max(asked, SAMPLES)
         assert (used // SAMPLES) & (used // SAMPLES - 1) == 0
+
+
+def test_the_order_in_which_a_stored_fit_comes_back_does_not_matter():
+    values = SMALL | {"training_compute": {}}
+    rng = np.random.default_rng(3)
+    level, doubling = rng.multivariate_normal([26.5, 0.5], [[0.04, 0.01], [0.01, 0.01]], 800).T
+    columns = {
+        "log10_level": (("chain", "draw"), level.reshape(2, 400)),
+        "doubling_time_years": (("chain", "draw"), abs(doubling).reshape(2, 400)),
+    }
+    scenario = scenario_from_dict(values)
+    problems = [
+        prepare(
+            scenario,
+            {"training_compute": xr.DataTree.from_dict({"forecast": xr.Dataset(dict(order))})},
+            dtype=np.float32,
+        )
+        for order in (columns.items(), reversed(columns.items()))
+    ]
+    assert problems[0].structure == problems[1].structure
+    assert problems[0].structure.columns[0] == "training_compute.doubling_time_years"
+    rows = [np.asarray(problem.inputs.rows[0]) for problem in problems]
+    np.testing.assert_array_equal(*rows)
+    # Rows are whole posterior draws, none twice.
+    pairs = rows[0].reshape(-1, 2)
+    found = pairs[np.argsort(pairs[:, 1])]
+    draws = np.stack([abs(doubling), level], axis=1).astype(np.float32)
+    np.testing.assert_array_equal(found, draws[np.argsort(draws[:, 1])])
 
 
 def test_progress_is_reported(small_trees: dict[str, xr.DataTree]):
