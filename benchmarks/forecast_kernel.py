@@ -310,7 +310,11 @@ def page(settings: Settings) -> str:
         )
         for replicates in (1, engine.REPLICATES)
     ]
-    plain = Contender("NumPy samples x years", partial(numpy_cdf, scenario, problem.years - problem.years[0]), 2**10)
+    plain = Contender(
+        "NumPy samples x years",
+        partial(numpy_cdf, scenario, problem.years - problem.years[0]),
+        2**10,
+    )
     compile_wall, compile_cpu = seconds(partial(ours[0].cdf, ours[0].fewest, 0))
     seconds(partial(ours[1].cdf, ours[1].fewest, 0))
     agreement = assert_agreement([ours[1], plain], exact, exact_error, settings)

@@ -784,12 +784,14 @@ def test_posterior_rows_enter_the_forecast_whole(baseline):
 
 
 def test_a_second_fit_comes_from_the_cache(baseline):
-    scenario, fits, _ = baseline
+    scenario, fits, forecast = baseline
     again = records.fit_records(scenario)
     assert {name: cached for name, (_, cached) in again.items()} == dict.fromkeys(fits, True)
     for name, (tree, _) in again.items():
         assert tree["forecast"].to_dataset().identical(fits[name]["forecast"].to_dataset())
         assert tree.identical(fits[name])
+    kept = {name: tree for name, (tree, _) in again.items()}
+    assert engine.simulate(scenario, kept).identical(forecast)
 
 
 @pytest.mark.parametrize(
