@@ -36,9 +36,9 @@ class Settings(NamedTuple):
 
     targets: tuple[float, ...] = (1e-3, 1e-4)
     seeds: int = 8
-    rounds: int = 5
-    reference_samples: int = 2**20
-    pilot_samples: int = 2**15
+    rounds: int = 3
+    reference_samples: int = 2**19
+    pilot_samples: int = 2**14
 
 
 QUICK = Settings((1e-2, 3e-3), 8, 2, 2**17, 2**12)
@@ -175,6 +175,7 @@ def kernel_means(
         points,
         samples,
         mesh=ensemble.device_mesh(),
+        chunk=min(16, samples // ensemble.TILE),
     )
     return means
 

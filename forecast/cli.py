@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,16 +201,17 @@ def scenario_new(path: Path, /, *, based_on: str = "baseline", overwrite: bool =
         Replace an existing file.
     """
     from .files import refuse_existing, write_text
-    from .scenario_files import json_schema, load_scenario, scenario_template
+    from .scenario_files import json_schema, scenario_from_dict, scenario_template
 
     if path.suffix != ".toml":
         raise ValueError(f"path: got {str(path)!r}, expected a name that ends in .toml")
     refuse_existing(path, overwrite=overwrite)
-    load_scenario(based_on)
-    write_text(path, scenario_template(path.stem, based_on=based_on))
-    load_scenario(path)
+    text = scenario_template(path.stem, based_on=based_on)
+    scenario_from_dict(tomllib.loads(text), name=str(path))
+    write_text(path, text)
     write_text(path.parent / "scenario.schema.json", json.dumps(json_schema(), indent=2) + "\n")
-    out.print(f"Written to {path}; run it with: aitimelines run {path}", markup=False)
+    message = f"Written to {path}; run it with: aitimelines run {path}"
+    out.print(message, markup=False, soft_wrap=True)
 
 
 @scenarios.command(name="schema")
@@ -301,7 +303,8 @@ def data_import(
     from .datasets import import_table
 
     info = import_table(file, table_id=table, vintage=vintage, overwrite=overwrite)
-    out.print(f"{table} imported to {info.path}; fits use it from now on", markup=False)
+    message = f"{table} imported to {info.path}; fits use it from now on"
+    out.print(message, markup=False, soft_wrap=True)
 
 
 def _free_folder(parent: Path, name: str) -> Path:

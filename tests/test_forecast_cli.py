@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aitimelines.forecast import cli, files
+from aitimelines.forecast.scenario_files import load_scenario, scenario_text
 
 FILES = {
     *("result.zarr", "summary.json", "scenario.toml"),
@@ -54,18 +56,55 @@ def test_summary_says_what_it_promises(result: Path) -> None:
     assert found["quantiles"]["0.95"]["year"] is None
     total = found["p_never_by_horizon"] + found["p_arrival_by"]["2100"]["value"]
     assert total == pytest.approx(1, abs=1e-9)
+    assert list(found["quantiles"]) == ["0.05", "0.25", "0.5", "0.75", "0.95"]
+    years = [entry["year"] for entry in found["quantiles"].values() if entry["year"]]
+    assert years == sorted(years)
+    assert (found["samples_asked_for"], found["seed"], found["fits"]) == (4096, 2020, {})
+    assert found["samples"] >= 4096
     assert found["as_of"] == "2020-01-01"
     assert found["verdict"] in ("PASS", "REVIEW", "FAIL")
 
 
 def test_resolved_scenario_gives_the_same_summary(
-    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    result: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     again = tmp_path / "again"
+    monkeypatch.setenv("AITIMELINES_CACHE", str(tmp_path / "cache"))  # so that it is made anew
     cli.main(["run", str(result / "scenario.toml"), "--output", str(again), "--json"])
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((again / "summary.json").read_text())
     assert printed == json.loads((result / "summary.json").read_text())
+
+
+def test_the_stored_tree_keeps_the_contract_and_agrees_with_the_summary(result: Path) -> None:
+    from aitimelines.forecast import schema, storage, summaries
+
+    tree = storage.read(result)
+    schema.validate(tree)
+    assert summaries.summary(tree) == json.loads((result / "summary.json").read_text())
+    assert tree.attrs["scenario_toml"] == (result / "scenario.toml").read_text(encoding="utf-8")
+
+
+def test_the_default_folders_are_numbered(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(3):
+        cli.main(COTRA)
+    folders = {entry.name for entry in (tmp_path / "runs").iterdir()}
+    assert folders == {"cotra-2020", "cotra-2020-2", "cotra-2020-3"}
+
+
+def test_overwrite_replaces_the_whole_folder(result: Path, tmp_path: Path) -> None:
+    target = tmp_path / "old"
+    target.mkdir()
+    (target / "stale").touch()
+    cli.main([*COTRA, "--output", str(target), "--overwrite"])
+    assert {entry.name for entry in target.iterdir()} == FILES
+    assert [entry.name for entry in tmp_path.iterdir()] == ["old"]
 
 
 def test_same_forecast_again_is_copied(
@@ -111,6 +150,46 @@ def test_bad_input_is_one_sentence(
     assert not list(tmp_path.iterdir())
 
 
+def test_bad_files_are_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = scenario_text("cotra-2020")
+    contents = {
+        "broken.toml": (b'id = "a"\ntitle = ', "is not TOML"),
+        "binary.toml": (b"\x93NUMPY\x01\x00\xff", "is not text"),
+        "oversize.toml": (b"#" * 1_000_001, "larger than 1000000 bytes"),
+        "weights.toml": (text.replace("weight = 0.30", "weight = 0.31").encode(), "sum of 1.01"),
+        "infinite.toml": (f"{text}\n[spending]\nlog10_level = inf\n".encode(), "got inf"),
+        "key.toml": (f"{text}\n[spending]\nlog10_levle = 9\n".encode(), "'log10_level'"),
+        "set.toml": (text.replace('"cotra-2020"\ncompute', '"none"\ncompute').encode(), "'none'"),
+        "tiny.toml": (
+            f"{text}\n[spending]\ndoubling_time_years = 1e-300\n".encode(),
+            "too small or too large",
+        ),
+        "[red]markup.toml": (b"", "[red]markup.toml: id is missing"),
+    }
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.toml").mkdir()
+    for name, (content, _) in contents.items():
+        Path(name).write_bytes(content)
+    before = sorted(tmp_path.rglob("*"))
+    for name, (_, sentence) in (contents | {"folder.toml": (b"", "cannot read")}).items():
+        assert sentence in refused(["run", name, "--output", "out"], capsys)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_existing_output_is_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("work was done")
+
+    monkeypatch.setattr(cli, "_forecast", never)
+    (tmp_path / "file").touch()
+    assert "exists" in refused(["run", "--output", str(tmp_path)], capsys)
+    assert "exists" in refused(["run", "--output", str(tmp_path / "file")], capsys)
+
+
 def test_existing_output_is_refused_and_kept(
     result: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +210,50 @@ def test_full_disk_leaves_nothing(
     arguments = [*COTRA, "--seed", "77", "--output", str(tmp_path / "x")]
     assert "No space left" in refused(arguments, capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_full_disk_amid_the_store_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from zarr.storage import _local
+
+    calls, real = iter(range(10**6)), _local._put
+
+    def full_after_ten(*arguments: Any, **keywords: Any) -> Any:
+        if next(calls) >= 10:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(*arguments, **keywords)
+
+    monkeypatch.setattr(_local, "_put", full_after_ten)
+    arguments = [*COTRA, "--seed", "78", "--output", str(tmp_path / "x")]
+    assert "No space left" in refused(arguments, capsys)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("step", ["fit", "simulate"])
+def test_interrupt_inside_a_step_is_one_sentence(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aitimelines.forecast import engine
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, step, interrupted)
+    arguments = [*COTRA, "--seed", "79", "--output", str(tmp_path / "x")]
+    assert refused(arguments, capsys) == "aitimelines: interrupted; no result was written"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = [sys.executable, "-m", "aitimelines.forecast", "scenario", "schema"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        assert process.wait(timeout=60) == 0, said
+    assert said == ""
 
 
 def test_interrupted_write_leaves_the_old_folder(tmp_path: Path) -> None:
@@ -184,6 +307,71 @@ def test_help_loads_nothing_heavy() -> None:
     assert "scenario" in done.stdout
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["scenario", "list"], ["run", "nothing"]])
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    code = (
+        "import sys; from aitimelines.forecast import cli\n"
+        f"try: cli.main({arguments!r})\nexcept SystemExit: pass\n"
+        "heavy = {'jax', 'numpyro', 'xarray', 'pandas', 'matplotlib', 'arviz_stats', 'scipy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_table_is_imported_and_read_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aitimelines.forecast.datasets import table_info
+
+    monkeypatch.setenv("AITIMELINES_DATA", str(tmp_path / "data folder"))
+    source = table_info("notable_models").path
+    arguments = ["data", "import", str(source), "--vintage", "2030-01-02"]
+    cli.main(arguments)
+    said = capsys.readouterr().out
+    assert said == (
+        f"notable_models imported to {tmp_path / 'data folder' / 'notable_models.csv'}; "
+        "fits use it from now on\n"
+    )
+    cli.main(["data", "show", "notable_models"])
+    assert "vintage: 2030-01-02" in capsys.readouterr().out
+    assert "exists" in refused(arguments, capsys)
+    cli.main([*arguments, "--overwrite"])
+
+
+def test_a_new_scenario_can_be_run_and_has_its_schema(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "my folder" / "mine.toml"
+    cli.main(["scenario", "new", str(path), "--based-on", "cotra-2020"])
+    assert load_scenario(path).id == "mine"
+    assert "$defs" in json.loads((path.parent / "scenario.schema.json").read_text())
+    assert f"run it with: aitimelines run {path}\n" in capsys.readouterr().out
+    for bad in ("Upper Case.toml", 'quote".toml', "schema.json", "none"):
+        refused(["scenario", "new", str(tmp_path / bad)], capsys)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["my folder"]
+
+
+def test_exports_hold_the_result(result: Path, tmp_path: Path) -> None:
+    import pandas as pd
+    import xarray as xr
+    from aitimelines.forecast import storage
+
+    tree = storage.read(result)
+    cli.main(["export", str(result), str(tmp_path / "x.nc")])
+    with xr.open_datatree(tmp_path / "x.nc", engine="h5netcdf") as again:
+        for name, group in tree.children.items():
+            xr.testing.assert_identical(
+                again[name].to_dataset().load(), group.to_dataset(inherit=False)
+            )
+        assert dict(again.attrs) == tree.attrs
+    cli.main(["export", str(result), str(tmp_path / "tables"), "--format", "parquet"])
+    found = pd.read_parquet(tmp_path / "tables" / "timeline-year.parquet").set_index("year")
+    pd.testing.assert_series_equal(
+        found["arrival_cdf"], tree["timeline"]["arrival_cdf"].to_series(), check_names=False
+    )
+
+
 def test_other_commands(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
         ["scenario", "list"],
@@ -196,7 +384,7 @@ def test_other_commands(result: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ["scenario", "new", str(tmp_path / "mine.toml"), "--based-on", "cotra-2020"],
         ["export", str(result), str(tmp_path / "x.nc")],
         ["export", str(result), str(tmp_path / "tables"), "--format", "csv"],
-        ["export", str(result), str(tmp_path / "more"), "--format", "parquet"],
+        ["export", str(result / "result.zarr"), str(tmp_path / "more"), "--format", "parquet"],
     ):
         cli.main(arguments)
         assert capsys.readouterr().out
@@ -210,6 +398,13 @@ def test_titles_are_printed_as_they_are(tmp_path: Path, capsys: pytest.CaptureFi
         'milestone = "Transformative AI: as large a change as the industrial revolution"',
         f'milestone = "{title}"',
     )
+    hostile = hostile.replace('"Biological anchors (Cotra 2020), best guess"', f'"{title}"')
     (tmp_path / "hostile.toml").write_text(hostile)
     cli.main(["run", str(tmp_path / "hostile.toml"), "--output", str(tmp_path / "out")])
     assert title in capsys.readouterr().out
+    cli.main(["show", str(tmp_path / "out")])
+    assert title in capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (found["title"], found["milestone"]) == (title, title)
+    drawing = (tmp_path / "out" / "timeline.svg").read_text(encoding="utf-8")
+    assert "</script>" not in drawing.replace("&lt;/script&gt;", "")
