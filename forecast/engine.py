@@ -241,7 +241,10 @@ def _provenance(scenario: Scenario, fits: dict[str, xr.DataTree], samples: int) 
         "algorithms_year": scenario.requirement.algorithms_year,
         "verdict": verdict.verdict,
         "verdict_reasons": json.dumps(verdict.reasons),
-        "fits": json.dumps({name: _fit_summary(tree) for name, tree in fits.items()}),
+        "fits": json.dumps(
+            {name: _fit_summary(tree) for name, tree in fits.items()},
+            sort_keys=True,  # a store does not keep the order of columns
+        ),
         "data": json.dumps(data),
         "versions": json.dumps({package: version(package) for package in packages}),
         "platform": jax.default_backend(),
