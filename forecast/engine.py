@@ -1,7 +1,7 @@
 """Scenario -> forecast: fit, simulate, label."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -119,6 +119,25 @@ def simulate(
     tree["prior"] = xr.DataTree(_prior_group(problem, np.asarray(values), tree))
     tree.attrs = _provenance(scenario, fits, samples)
     return label(tree)
+
+
+def timelines(
+    scenarios: Sequence[Scenario],
+    fits: Sequence[dict[str, xr.DataTree]],
+    *,
+    progress: Progress | None = None,
+) -> list[xr.Dataset]:
+    """Return the timeline of each scenario, the same bits as `simulate` gives for it alone.
+
+    fits: of each scenario. Scenarios of one structure (`problem.prepare(...).structure`, the same
+    years, samples and shapes of fits) run as one batch, in one compiled program.
+    """
+    report = progress or (lambda what, done, total: None)
+    found = []
+    for done, (scenario, own) in enumerate(zip(scenarios, fits, strict=True)):
+        found.append(simulate(scenario, own)["timeline"].to_dataset())
+        report("simulate: scenarios", done + 1, len(scenarios))
+    return found
 
 
 def rounded_samples(samples: int) -> int:
