@@ -20,7 +20,7 @@ from aitimelines.forecast import engine
 from aitimelines.forecast.config import Prior, Scenario
 from aitimelines.forecast.files import write_text
 from aitimelines.forecast.scenario_files import load_scenario
-from aitimelines.forecast.world import passage_statistic
+from aitimelines.forecast.world import passage_curve
 from aitimelines.kernels import ensemble, quasi_random
 from aitimelines.priors.elicitation import location_scale
 
@@ -169,7 +169,7 @@ def kernel_means(
     size = ensemble.dimension(problem.inputs)
     points = quasi_random.randomise(jax.random.key(seed), size, replicates)
     *_, (_, means) = ensemble.replicate_means(
-        passage_statistic(problem.structure),
+        passage_curve(problem.structure),
         problem.inputs,
         problem.shared,
         points,

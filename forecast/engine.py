@@ -13,18 +13,19 @@ import xarray as xr
 from jax import Array
 from scipy.interpolate import PchipInterpolator
 
-from ..kernels import ensemble, quasi_random
+from ..kernels import ensemble
 from .config import Scenario, check_horizon
 from .problem import REPLICATES, Problem, prepare
 from .provenance import as_of_date
 from .records import fit_records, verdict_of_all
 from .scenario_files import load_scenario, scenario_from_dict, to_toml
 from .schema import DIMENSIONS, label
-from .world import passage_statistic, path_function
+from .world import passage_curve, path_function
 
 Progress = Callable[[str, int, int], None]
 TRAJECTORIES = 2048
-_LEAST_WAITING = 1e-5  # less probability of "not yet" is lost in the rounding of float32
+BATCH = 64  # scenarios in one compiled call
+_LEAST_WAITING = 1e-5  # less probability of "not yet" is lost in rounding
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -83,36 +84,11 @@ def simulate(
     """
     problem = prepare(scenario, fits, dtype=dtype)
     samples = rounded_samples(scenario.samples)
-    key = jax.random.fold_in(jax.random.key(scenario.seed), 0)
-    points = quasi_random.randomise(key, ensemble.dimension(problem.inputs), REPLICATES)
-    statistic = passage_statistic(problem.structure)
-    means = np.empty(0)
-    running = ensemble.replicate_means(
-        statistic,
-        problem.inputs,
-        problem.shared,
-        points,
-        samples,
-        mesh=ensemble.device_mesh(devices),
-        chunk=chunk,
-    )
-    try:
-        for done, so_far in running:
-            means = so_far
-            if progress:
-                progress("simulate: samples", done, samples)
-    except FloatingPointError as error:
-        raise ValueError(
-            f"{scenario.id}: got {error}, expected priors without values too small or too large"
-        ) from error
-    if means[:, -1].min() < _LEAST_WAITING:
-        raise ValueError(
-            f"requirement: got one that is already met on {as_of_date(scenario)} in all draws, "
-            "expected a milestone that has not arrived"
-        )
+    (means,) = _means([scenario], [problem], samples, progress, devices=devices, chunk=chunk)
     tree = xr.DataTree(name=scenario.id)
     tree["timeline"] = xr.DataTree(_timeline(problem.years, means))
-    values = ensemble.first_inputs(problem.inputs, points, TRAJECTORIES // REPLICATES)
+    inputs, points = problem.ensemble.inputs, problem.ensemble.points
+    values = ensemble.first_inputs(inputs, points, TRAJECTORIES // REPLICATES)
     tree["trajectories"] = xr.DataTree(_trajectories(problem, values, scenario))
     for group, dataset in _history_groups(fits).items():
         tree[group] = xr.DataTree(dataset)
@@ -132,12 +108,51 @@ def timelines(
     fits: of each scenario. Scenarios of one structure (`problem.prepare(...).structure`, the same
     years, samples and shapes of fits) run as one batch, in one compiled program.
     """
-    report = progress or (lambda what, done, total: None)
+    problems = [prepare(*each, dtype=np.float32) for each in zip(scenarios, fits, strict=True)]
+    (samples,) = {rounded_samples(scenario.samples) for scenario in scenarios}
     found = []
-    for done, (scenario, own) in enumerate(zip(scenarios, fits, strict=True)):
-        found.append(simulate(scenario, own)["timeline"].to_dataset())
-        report("simulate: scenarios", done + 1, len(scenarios))
+    for start in range(0, len(scenarios), BATCH):
+        some = slice(start, start + BATCH)
+        means = _means(scenarios[some], problems[some], samples, progress)
+        found += [_timeline(p.years, m) for p, m in zip(problems[some], means, strict=True)]
     return found
+
+
+def _means(
+    scenarios: Sequence[Scenario],
+    problems: Sequence[Problem],
+    samples: int,
+    progress: Progress | None,
+    *,
+    devices: int | None = None,
+    chunk: int = 16,
+) -> np.ndarray:
+    """Return P(the milestone has been reached) of each replicate, (scenario, replicate, year)."""
+    (structure,) = {problem.structure for problem in problems}
+    means = np.empty(0)
+    running = ensemble.replicate_means(
+        passage_curve(structure),
+        ensemble.stack([problem.ensemble for problem in problems]),
+        samples,
+        mesh=ensemble.device_mesh(devices),
+        chunk=chunk,
+    )
+    try:
+        for done, so_far in running:
+            means = so_far
+            if progress:
+                progress("simulate: samples", done, samples * len(problems))
+    except FloatingPointError as error:
+        raise ValueError(
+            f"{scenarios[0].id}: got {error}, expected priors without values too small or too large"
+        ) from error
+    for scenario, own in zip(scenarios, means, strict=True):
+        if own[:, 0].max() > 1 - _LEAST_WAITING:
+            raise ValueError(
+                f"requirement: got one that is already met on {as_of_date(scenario)} in all "
+                "draws, expected a milestone that has not arrived"
+            )
+    return means
 
 
 def rounded_samples(samples: int) -> int:
@@ -149,10 +164,11 @@ def rounded_samples(samples: int) -> int:
 def _timeline(years: np.ndarray, means: np.ndarray) -> xr.Dataset:
     """Return the distribution of the arrival year from the means of each replicate.
 
-    means: (replicate, year + 1), mass arriving by each year, then the mass not yet arrived now.
+    means: (replicate, year), P(the milestone has been reached); the first year is now.
     """
-    replicates = means[:, :-1] / means[:, -1:]
-    cdf = means[:, :-1].mean(axis=0) / means[:, -1].mean()
+    replicates = (means - means[:, :1]) / (1 - means[:, :1])
+    pooled = means.mean(axis=0)
+    cdf = (pooled - pooled[0]) / (1 - pooled[0])
     # Monotone up to rounding; the last digits must not make it fall.
     cdf = np.maximum.accumulate(np.clip(cdf, 0, 1))
     error = replicates.std(axis=0, ddof=1) / np.sqrt(len(means))
@@ -193,10 +209,11 @@ def _quantiles(
 
 def _trajectories(problem: Problem, values: Array, scenario: Scenario) -> xr.Dataset:
     """Return the paths of some draws; values: (sample, input)."""
-    key = jax.random.fold_in(jax.random.key(scenario.seed), 1)
+    key = jax.random.fold_in(jax.random.key(scenario.seed, impl="threefry2x32"), 1)
     u = jax.random.uniform(key, (len(values),), dtype=values.dtype)
-    paths = path_function(problem.structure)(values, u, problem.shared)
-    names = [*problem.structure.uncertain, *problem.structure.columns]
+    shared, nodes = problem.ensemble.shared, problem.ensemble.nodes
+    paths = path_function(problem.structure)(values, u, shared, nodes)
+    names = [*problem.structure.columns, *problem.structure.uncertain]
     found: dict[str, Any] = {
         name: (("sample", "year")[: value.ndim], np.asarray(value, dtype=np.float32))
         for name, value in paths.items()
@@ -232,8 +249,9 @@ def _prior_group(problem: Problem, values: np.ndarray, tree: xr.DataTree) -> xr.
     """Return prior draws: of the fitted models, and of the inputs that no record informs."""
     prior = tree["prior"].to_dataset() if "prior" in tree.children else xr.Dataset()
     count = min(len(values), prior.sizes.get("draw", len(values)))
+    first = len(problem.structure.columns)
     own = {
-        name.replace(".", "_"): (("chain", "draw"), values[None, :count, i])
+        name.replace(".", "_"): (("chain", "draw"), values[None, :count, first + i])
         for i, name in enumerate(problem.structure.uncertain)
     }
     return prior.isel(draw=slice(count), missing_dims="ignore").assign(own)

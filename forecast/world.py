@@ -6,13 +6,13 @@ from functools import cache
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from ..kernels import ensemble, first_passage
 from ..kernels.compute_growth import Trend, growth_oom_per_year
 from ..kernels.effective_compute import (
     Gain,
+    ResourceLimit,
     World,
     gain_oom,
     log10_effective_compute,
@@ -27,8 +27,8 @@ GROWTH = ("doubling_time_years", "long_run_doubling_time_years", "slowdown_half_
 class Structure:
     """What a forecast's compiled program depends on; all else is data, and does not recompile."""
 
-    uncertain: tuple[str, ...]
     columns: tuple[str, ...]
+    uncertain: tuple[str, ...]
     fixed: tuple[str, ...]
     trends: tuple[str, ...]
     resources: tuple[str, ...]
@@ -45,7 +45,6 @@ class Shared(NamedTuple):
     years_since_reference: (path,), now minus the year of the algorithms the FLOP are counted in;
         components with the same year and algorithmic progress share a path of effective compute
     display_years_since_reference: scalar, the same for the path that is shown
-    years_from_now: (year,), the first is 0
     """
 
     fixed: Array
@@ -53,16 +52,15 @@ class Shared(NamedTuple):
     parameters: Array
     years_since_reference: Array
     display_years_since_reference: Array
-    years_from_now: Array
 
 
 def _named(structure: Structure, values: Array, shared: Shared) -> dict[str, Array]:
     """Return the numbers of one draw by their dotted names."""
-    drawn = zip((*structure.uncertain, *structure.columns), values, strict=True)
+    drawn = zip((*structure.columns, *structure.uncertain), values, strict=True)
     return dict(drawn) | dict(zip(structure.fixed, shared.fixed, strict=True))
 
 
-def _world(structure: Structure, number: dict[str, Array], shared: Shared) -> World:
+def _world(structure: Structure, number: dict[str, Array]) -> World:
     """Return the world of one draw."""
 
     def trend(name: str) -> Trend:
@@ -71,21 +69,6 @@ def _world(structure: Structure, number: dict[str, Array], shared: Shared) -> Wo
         level = number[f"{name}.log10_level"] + growth_oom_per_year(growth[0]) * age
         return Trend(level, *growth)
 
-    def gain(name: str) -> Gain:
-        def of(path: str, field: str) -> Array:
-            own = f"requirement.{path}.{field}"
-            # The own doubling time of a component holds for good.
-            use = own.replace("long_run_", "") if name == "algorithmic_progress" else ""
-            return number[use] if use in number else number[f"{name}.{field}"]
-
-        fields = (*GROWTH, "ceiling_oom")
-        return Gain(*(jnp.stack([of(p, f) for p in structure.paths]) for f in fields))
-
-    def of_resources(field: str) -> Array:
-        found = [number[f"limits.{name}.{field}"] for name in structure.resources]
-        return jnp.stack(found) if found else jnp.zeros((0,), shared.fixed.dtype)
-
-    doubling = of_resources("doubling_time_years")
     present = {name: trend(name) for name in structure.trends}
     missing = present["price_performance"]
     return World(
@@ -95,55 +78,65 @@ def _world(structure: Structure, number: dict[str, Array], shared: Shared) -> Wo
         log10_price_performance_ceiling=number["price_performance.log10_ceiling"],
         gross_product=present["gross_product"],
         log10_spending_share=number["limits.log10_spending_share"],
-        resource_limits=Trend(
-            of_resources("log10_flop"), doubling, doubling, jnp.ones_like(doubling)
+        resource_limits=tuple(
+            ResourceLimit(*(number[f"limits.{name}.{field}"] for field in ResourceLimit._fields))
+            for name in structure.resources
         ),
-        limit_years_from_now=of_resources("years_from_now"),
-        algorithmic_progress=gain("algorithmic_progress"),
-        post_training=gain("post_training"),
-        years_since_reference=shared.years_since_reference,
+        algorithmic_progress=tuple(_progress(number, path) for path in structure.paths),
+        post_training=_gain(number, "post_training"),
         sharpness=number["limits.sharpness"],
     )
 
 
-def _reached(structure: Structure, world: World, shared: Shared) -> Array:
-    """Return F_R(max over s <= t of E(s)), (year,)."""
-    by_spending = structure.by_spending
-    path = log10_effective_compute(world, shared.years_from_now, by_spending=by_spending)
-    top = first_passage.running_maximum(path)
-    of_component = [top[i] for i in structure.path_of_component]
+def _gain(number: dict[str, Array], name: str) -> Gain:
+    return Gain(*(number[f"{name}.{field}"] for field in Gain._fields))
+
+
+def _progress(number: dict[str, Array], component: str) -> Gain:
+    """Return algorithmic progress, or what a component of the requirement has of its own."""
+    common = _gain(number, "algorithmic_progress")
+    doubling = number.get(f"requirement.{component}.doubling_time_years")
+    if doubling is not None:  # of its own, for good
+        common = common._replace(
+            doubling_time_years=doubling, long_run_doubling_time_years=doubling
+        )
+    ceiling = number.get(f"requirement.{component}.ceiling_oom", common.ceiling_oom)
+    return common._replace(ceiling_oom=ceiling)
+
+
+def _reached(structure: Structure, world: World, shared: Shared, years_from_now: Array) -> Array:
+    """Return F_R(E(t)), the probability that the milestone has been reached in a world by t."""
+    paths = log10_effective_compute(
+        world, shared.years_since_reference, years_from_now, by_spending=structure.by_spending
+    )
+    of_component = [paths[i] for i in structure.path_of_component]
     return mixture_cumulative(structure.kinds, shared.weights, shared.parameters, of_component)
 
 
 @cache
-def passage_statistic(structure: Structure) -> ensemble.Statistic:
-    """Return the statistic of a draw: mass arriving by each year, then the mass not yet arrived."""
+def passage_curve(structure: Structure) -> ensemble.Curve:
+    """Return the curve of a draw: the mass that has arrived by a year."""
 
-    def statistic(values: Array, shared: Shared) -> Array:
-        world = _world(structure, _named(structure, values, shared), shared)
-        reached = _reached(structure, world, shared)
-        arriving, waiting = first_passage.passage_mass(reached)
-        return jnp.append(arriving, waiting)
+    def curve(values: Array, shared: Shared, years_from_now: Array) -> Array:
+        world = _world(structure, _named(structure, values, shared))
+        return _reached(structure, world, shared, years_from_now)
 
-    return statistic
+    return curve
 
 
 @cache
 def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
-    """Return the compiled function (values, uniform numbers, shared) -> paths of some draws."""
+    """Return the compiled function (values, uniform, shared, years) -> paths of some draws."""
 
-    def paths(values: Array, u: Array, shared: Shared) -> dict[str, Array]:
+    def paths(values: Array, u: Array, shared: Shared, years: Array) -> dict[str, Array]:
         number = _named(structure, values, shared)
-        world = _world(structure, number, shared)
-        years = shared.years_from_now
-        reached = _reached(structure, world, shared)
+        world = _world(structure, number)
+        reached = _reached(structure, world, shared, years)
         _, waiting = first_passage.passage_mass(reached)
-        since = shared.display_years_since_reference[None]
 
         def gain(name: str) -> Array:
-            fields = (*GROWTH, "ceiling_oom")
-            shown = Gain(*(number[f"{name}.{field}"][None] for field in fields))
-            return gain_oom(shown, since, years, world.sharpness)[0]
+            since = shared.display_years_since_reference
+            return gain_oom(_gain(number, name), since, years, world.sharpness)
 
         physical = log10_physical_compute(world, years, by_spending=structure.by_spending)
         algorithms, post_training = gain("algorithmic_progress"), gain("post_training")
@@ -163,4 +156,4 @@ def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
             )
         return found
 
-    return jax.jit(jax.vmap(paths, in_axes=(0, 0, None)))
+    return jax.jit(jax.vmap(paths, in_axes=(0, 0, None, None)))

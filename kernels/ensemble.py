@@ -1,12 +1,11 @@
 """Averages over draws: batching, streaming and devices live here and nowhere else.
 
-Draws are evaluated in tiles of a fixed number of consecutive points. The sum over a tile is one
-compiled program whatever the chunk (tiles in a call) and the device; tiles are then added as
-integers, in which the order of addition cannot matter. So the same seed gives the same answer, bit
-for bit, for any chunking and any number of devices, in memory that does not grow with the samples.
+Draws are evaluated in tiles of a fixed number of consecutive points and added as integers, in which
+the order of addition cannot matter. So the same seed gives the same answer, bit for bit, for any
+chunking, any batch and any number of devices, in memory that does not grow with the samples.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,31 +15,52 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, PartitionSpec
 
-from .quasi_random import BITS, Points, bits_at, normal, uniform
+from .quasi_random import BITS, Points, below, block_at, normal, uniform
 
 TILE = 1024
 _MOST_TILES = 2**BITS // TILE  # of a replicate: after 2^32 points they would repeat
-_UNITS_PER_ONE = 2.0**30  # tile sums are added as integers in units of 2^-30
+_UNITS_PER_ONE = 2**20  # so that the sum over a tile stays below 2^31
+_TOGETHER_ON_ACCELERATORS = 256  # tiles evaluated at once, to fill a GPU or TPU
 
-Statistic = Callable[[Array, Any], Array]
+Curve = Callable[[Array, Any, Array], Array]
 
 
 class Inputs(NamedTuple):
     """Where the uncertain inputs of a draw come from.
 
-    location, scale: (input,), value = location + scale x base
-    is_uniform: (input,) bool, base is uniform on (0, 1) and not standard normal
-    is_log:     (input,) bool, the value is exp(location + scale x base)
     rows: one (replicate, row, column) array for each fitted record: posterior draws, of which one
         row is taken whole, so that they stay joint. A replicate has rows of its own, so that the
         spread between replicates includes the error of the finite posterior sample.
+    location, scale: (input,), value = location + scale x base
+    is_uniform: (input,) bool, base is uniform on (0, 1) and not standard normal
+    is_log:     (input,) bool, the value is exp(location + scale x base)
+
+    Records come first, inputs in the order given: the earlier, the better their points.
     """
 
+    rows: tuple[Array, ...]
     location: Array
     scale: Array
     is_uniform: Array
     is_log: Array
-    rows: tuple[Array, ...]
+
+
+class Ensemble(NamedTuple):
+    """What is averaged over. `stack` puts several, alike in structure, along a leading axis.
+
+    shared: the same for all draws
+    nodes:  (node,), where the curve is wanted
+    """
+
+    inputs: Inputs
+    shared: Any
+    nodes: Array
+    points: Points
+
+
+def stack(ensembles: Sequence[Ensemble]) -> Ensemble:
+    """Return ensembles as one, each leaf with a leading axis."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *ensembles)
 
 
 def dimension(inputs: Inputs) -> int:
@@ -48,85 +68,87 @@ def dimension(inputs: Inputs) -> int:
     return max(1, inputs.location.shape[0] + len(inputs.rows))
 
 
-def inputs_at(inputs: Inputs, points: Points, replicate: Array, index: Array) -> Array:
-    """Return the values of all inputs at some points, (point, input + columns of all records)."""
+def inputs_at(inputs: Inputs, points: Points, replicate: Array, start: Array, count: int) -> Array:
+    """Return all inputs of ``count`` consecutive points, (columns of all records + input, point).
+
+    start, count: as in `quasi_random.block_at`
+    """
     dtype = inputs.location.dtype.type
-    bits = bits_at(points.directions[replicate], points.shifts[replicate], index)
-    own = inputs.location.shape[0]
-    u = uniform(bits[:own], dtype)
-    base = jnp.where(inputs.is_uniform[:, None], u, normal(bits[:own], dtype))
+    bits = block_at(points.directions[replicate], points.shifts[replicate], start, count)
+    records = len(inputs.rows)
+    values = []
+    for rows, own in zip(inputs.rows, bits, strict=False):
+        values.append(rows[replicate].T[:, below(own, rows.shape[1])])
+    free = bits[records : records + inputs.location.shape[0]]
+    base = jnp.where(inputs.is_uniform[:, None], uniform(free, dtype), normal(free, dtype))
     value = inputs.location[:, None] + inputs.scale[:, None] * base
-    columns = [jnp.where(inputs.is_log[:, None], jnp.exp(value), value).T]
-    for number, rows in enumerate(inputs.rows):
-        count = rows.shape[1]
-        row = (uniform(bits[own + number], dtype) * count).astype(jnp.int32)
-        columns.append(rows[replicate, jnp.minimum(row, count - 1)])
-    return jnp.concatenate(columns, axis=1)
+    values.append(jnp.where(inputs.is_log[:, None], jnp.exp(value), value))
+    return jnp.concatenate(values)
 
 
 @partial(jax.jit, static_argnames="count")
 def first_inputs(inputs: Inputs, points: Points, count: int) -> Array:
-    """Return the inputs of the first ``count`` points of every replicate, (draw, input)."""
-    index = jnp.arange(count, dtype=jnp.uint32)
+    """Return the inputs of the first ``count`` points of every replicate, (draw, input).
+
+    count: a power of two
+    """
     replicates = jnp.arange(points.shifts.shape[0], dtype=jnp.int32)
-    values = jax.lax.map(lambda r: inputs_at(inputs, points, r, index), replicates)
+    start = jnp.uint32(0)
+    values = jax.lax.map(lambda r: inputs_at(inputs, points, r, start, count).T, replicates)
     return values.reshape(replicates.size * count, values.shape[-1])
 
 
-def _tile_sum(
-    statistic: Statistic,
-    inputs: Inputs,
-    shared: Any,
-    points: Points,
-    tiles: Array,
-    number: Array,
-) -> Array:
-    """Return the sum of ``statistic`` over one tile of one replicate."""
-    replicate, tile = number // tiles, number % tiles
-    index = tile.astype(jnp.uint32) * TILE + jnp.arange(TILE, dtype=jnp.uint32)
-    values = inputs_at(inputs, points, replicate.astype(jnp.int32), index)
-    return jnp.sum(jax.vmap(statistic, in_axes=(0, None))(values, shared), axis=0)
+def _tile(curve: Curve, ensembles: Ensemble, place: Array) -> tuple[Array, Array]:
+    """Return (sum of the curve over one tile, int32 (node,) in units of 2^-20; is it finite).
 
-
-@partial(jax.jit, static_argnames=("statistic", "mesh"))
-def tile_sums(
-    statistic: Statistic,
-    mesh: Mesh,
-    inputs: Inputs,
-    shared: Any,
-    points: Points,
-    tiles: Array,
-    numbers: Array,
-) -> Array:
-    """Return the sums of ``statistic`` over the tiles ``numbers``, (tile, ...), on all devices.
-
-    statistic(values, shared): values (input,) of one draw, shared the same for all draws.
-
-    tiles: scalar, tiles in a replicate; numbers: int32 (tile,), replicate x tiles + tile, a
-    multiple of the device count long.
+    place: int32 (ensemble, replicate, tile)
     """
+    own = jax.tree.map(lambda leaf: leaf[place[0]], ensembles)
+    start = place[2].astype(jnp.uint32) * TILE
+    values = inputs_at(own.inputs, own.points, place[1], start, TILE)
+    of_draws = jax.vmap(curve, in_axes=(1, None, None))
+    nodes = own.nodes.shape[0]
 
-    def on_one_device(
-        inputs: Inputs, shared: Any, points: Points, tiles: Array, numbers: Array
-    ) -> Array:
-        return jax.lax.map(partial(_tile_sum, statistic, inputs, shared, points, tiles), numbers)
+    # Draws lie along the vector lanes and nodes in a loop, in which XLA keeps what does not depend
+    # on the node out. One use of the value, because XLA computes it anew for another.
+    def at_node(k: Array, found: Array) -> Array:
+        return found.at[k].set(of_draws(values, own.shared, own.nodes[k]))
+
+    found = jax.lax.fori_loop(0, nodes, at_node, jnp.zeros((nodes, TILE), values.dtype))
+    # Integers, so that their order in a sum cannot matter.
+    units = jnp.rint(found * _UNITS_PER_ONE).astype(jnp.int32)
+    return jnp.sum(units, axis=1), jnp.isfinite(found).all()
+
+
+@partial(jax.jit, static_argnames=("curve", "mesh"))
+def tile_sums(curve: Curve, mesh: Mesh, ensembles: Ensemble, places: Array) -> tuple[Array, Array]:
+    """Return `_tile` of each of some places, (tile, node) and (tile,), on all devices of a mesh.
+
+    curve:  of one draw, (values (input,), shared, node) -> value in [0, 1]
+    places: int32 (tile, 3), a multiple of the device count long
+    """
+    together = 1 if mesh.devices.flat[0].platform == "cpu" else _TOGETHER_ON_ACCELERATORS
+
+    def on_one_device(ensembles: Ensemble, places: Array) -> tuple[Array, Array]:
+        one = partial(_tile, curve, ensembles)
+        return jax.lax.map(one, places, batch_size=None if together == 1 else together)
 
     everywhere, split = PartitionSpec(), PartitionSpec("tile")
     return jax.shard_map(
         on_one_device,
         mesh=mesh,
-        in_specs=(everywhere, everywhere, everywhere, everywhere, split),
+        in_specs=(everywhere, split),
         out_specs=split,
         check_vma=False,
-    )(inputs, shared, points, tiles, numbers)
+    )(ensembles, places)
 
 
 def device_mesh(devices: int | None = None) -> Mesh:
-    """Return a one-dimensional mesh over the first ``devices`` devices (default: all).
+    """Return a one-dimensional mesh over the first ``devices`` devices of this process.
 
-    Raises ``ValueError`` if there are fewer.
+    Default: all. Raises ``ValueError`` if there are fewer.
     """
-    available = jax.devices()
+    available = jax.local_devices()
     count = len(available) if devices is None else devices
     if not 1 <= count <= len(available):
         raise ValueError(f"devices: got {count}, expected 1 to {len(available)}")
@@ -134,50 +156,45 @@ def device_mesh(devices: int | None = None) -> Mesh:
 
 
 def replicate_means(
-    statistic: Statistic,
-    inputs: Inputs,
-    shared: Any,
-    points: Points,
+    curve: Curve,
+    ensembles: Ensemble,
     samples: int,
     *,
     mesh: Mesh,
     chunk: int = 16,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (samples done, running sums); the last one holds the mean of each replicate.
+    """Yield (samples done, running means); the last holds the means of each replicate.
 
-    statistic: of one draw's inputs and ``shared``, values in [0, 1], shape (output,)
-    samples:   in all replicates together, a multiple of replicates x TILE
+    curve:     of one draw, (values (input,), shared, node) -> value in [0, 1]
+    ensembles: of `stack`
+    samples:   of one ensemble in all its replicates, a multiple of replicates x TILE
     chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer
 
-    Each yield is (samples done, float64 (replicate, output) means so far).
+    Each yield is (samples done of all ensembles, float64 (ensemble, replicate, node)).
     Raises ``ValueError`` if ``samples`` does not divide, ``FloatingPointError`` on NaN.
     """
-    replicates = points.shifts.shape[0]
+    count, replicates = ensembles.points.shifts.shape[:2]
     tiles, remainder = divmod(samples, replicates * TILE)
     if remainder or not 1 <= tiles <= _MOST_TILES:
         raise ValueError(
             f"samples: got {samples}, expected a multiple of {replicates} replicates x {TILE}, "
             "at most 2^32 a replicate"
         )
-    total = None
+    total = np.zeros((count * replicates, ensembles.nodes.shape[1]), dtype=np.int64)
     step = chunk * mesh.size
-    last = replicates * tiles
+    last = count * replicates * tiles
     for start in range(0, last, step):
         wanted = np.arange(start, min(start + step, last))
+        row, tile = np.divmod(wanted, tiles)
+        places = np.stack([*np.divmod(row, replicates), tile], axis=1).astype(np.int32)
         # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
-        numbers = np.resize(wanted, step).astype(np.int32)
-        sums = np.asarray(
-            tile_sums(
-                statistic, mesh, inputs, shared, points, jnp.int32(tiles), jnp.asarray(numbers)
-            )
-        )[: len(wanted)]
-        if not np.isfinite(sums).all():
-            raise FloatingPointError(
-                f"NaN or infinity in tile {wanted[~np.isfinite(sums).all(axis=1)][0]}"
-            )
-        if total is None:
-            total = np.zeros((replicates, sums.shape[1]), dtype=np.int64)
-        units = np.rint(sums.astype(np.float64) * _UNITS_PER_ONE).astype(np.int64)
-        np.add.at(total, wanted // tiles, units)
-        done = (wanted[-1] + 1) * TILE
-        yield int(done), total / (_UNITS_PER_ONE * tiles * TILE)
+        padded = np.resize(places, (step, 3))
+        units, finite = (
+            np.asarray(each)[: len(wanted)]
+            for each in tile_sums(curve, mesh, ensembles, jnp.asarray(padded))
+        )
+        if not finite.all():
+            raise FloatingPointError(f"NaN or infinity in tile {wanted[~finite][0]}")
+        np.add.at(total, row, units)
+        done = int(wanted[-1] + 1) * TILE
+        yield done, total.reshape(count, replicates, -1) / (_UNITS_PER_ONE * tiles * TILE)

@@ -142,21 +142,41 @@ def randomise(key: Array, dimension: int, replicates: int) -> Points:
     return Points(jnp.asarray(directions), jnp.asarray(random[..., BITS]))
 
 
-def bits_at(directions: Array, shift: Array, index: Array) -> Array:
+def bits_at(directions: Array, shift: Array, index: Array, *, index_bits: int = BITS) -> Array:
     """Return the randomised points of one replicate as integers, uint32 (dimension, index).
 
-    directions: (dimension, BITS); shift: (dimension,); index: uint32 (index,).
+    directions: (dimension, BITS); shift: (dimension,); index: uint32 (index,), all below
+    2^index_bits.
     """
     bits = jnp.broadcast_to(shift[:, None], (shift.shape[0], index.shape[0]))
-    for j in range(BITS):
+    for j in range(index_bits):
         mask = jnp.uint32(0) - ((index >> j) & 1)  # all ones where bit j is set
         bits = bits ^ (directions[:, j][:, None] & mask[None, :])
     return bits
 
 
+def block_at(directions: Array, shift: Array, start: Array, count: int) -> Array:
+    """Return the points ``start``, ..., ``start + count - 1`` as `bits_at` does, for less work.
+
+    start: scalar uint32, a multiple of ``count``, which is a power of two.
+    """
+    first = bits_at(directions, shift, start[None])
+    index = jnp.arange(count, dtype=jnp.uint32)
+    return bits_at(directions, first[:, 0], index, index_bits=count.bit_length() - 1)
+
+
 def uniform(bits: Array, dtype: type[np.floating]) -> Array:
     """Return points in (0, 1): the centre of each of the 2^32 cells, never 0 or 1 in float64."""
     return (bits.astype(dtype) + 0.5) * dtype(2.0**-BITS)
+
+
+def below(bits: Array, count: int) -> Array:
+    """Return points as integers 0, ..., ``count - 1``: floor(u x count) in exact arithmetic.
+
+    count: at most 2^16
+    """
+    high, low = bits >> 16, bits & 0xFFFF
+    return ((high * count + (low * count >> 16)) >> 16).astype(jnp.int32)
 
 
 def normal(bits: Array, dtype: type[np.floating]) -> Array:

@@ -18,7 +18,7 @@ from aitimelines.forecast.files import cache_directory
 from aitimelines.forecast.problem import prepare
 from aitimelines.forecast.scenario_files import load_scenario, scenario_from_dict, to_toml
 from aitimelines.forecast.summaries import weighted_quantiles
-from aitimelines.kernels import ensemble, quasi_random
+from aitimelines.kernels import ensemble
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -446,20 +446,14 @@ def test_monte_carlo_error_is_honest(small_trees: dict[str, xr.DataTree]):
 def reached_by(changes: dict[str, Any]) -> np.ndarray:
     """Return P(arrival by t) by year, not conditioned on anything, by the engine's own program."""
     problem = prepare(small(changes), {}, dtype=np.float32)
-    points = quasi_random.randomise(
-        jax.random.key(1), ensemble.dimension(problem.inputs), engine.REPLICATES
-    )
     *_, (_, means) = ensemble.replicate_means(
-        world.passage_statistic(problem.structure),
-        problem.inputs,
-        problem.shared,
-        points,
+        world.passage_curve(problem.structure),
+        ensemble.stack([problem.ensemble]),
         SAMPLES,
         mesh=ensemble.device_mesh(),
         chunk=CHUNK,
     )
-    *arriving, waiting = means.mean(axis=0)
-    return 1 - waiting + np.array(arriving)
+    return means[0].mean(axis=0)
 
 
 def weighted(shares: np.ndarray) -> dict[str, Any]:
@@ -613,13 +607,24 @@ def test_the_order_in_which_a_stored_fit_comes_back_does_not_matter():
     ]
     assert problems[0].structure == problems[1].structure
     assert problems[0].structure.columns[0] == "training_compute.doubling_time_years"
-    rows = [np.asarray(problem.inputs.rows[0]) for problem in problems]
+    rows = [np.asarray(problem.ensemble.inputs.rows[0]) for problem in problems]
     np.testing.assert_array_equal(*rows)
     # Rows are whole posterior draws, none twice.
     pairs = rows[0].reshape(-1, 2)
     found = pairs[np.argsort(pairs[:, 1])]
     draws = np.stack([abs(doubling), level], axis=1).astype(np.float32)
     np.testing.assert_array_equal(found, draws[np.argsort(draws[:, 1])])
+
+
+def test_a_batch_gives_the_timelines_of_its_scenarios():
+    lighter = {"requirement.components.0.weight": 0.25, "requirement.none_weight": 0.05}
+    changes: list[dict[str, Any]] = [{}, {"seed": 5}, lighter]
+    scenarios = [small(each) for each in changes]
+    together = engine.timelines(scenarios, [{}] * 3)
+    for scenario, ours in zip(scenarios, together, strict=True):
+        alone = engine.simulate(scenario, {})["timeline"].to_dataset()
+        for name in ("arrival_cdf", "arrival_cdf_mcse", "arrival_year_quantile"):
+            np.testing.assert_array_equal(ours[name], alone[name], err_msg=name)
 
 
 def test_progress_is_reported(small_trees: dict[str, xr.DataTree]):

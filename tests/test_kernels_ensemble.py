@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from aitimelines.kernels import ensemble, quasi_random
-from aitimelines.kernels.ensemble import TILE, Inputs, replicate_means
+from aitimelines.kernels.ensemble import TILE, Ensemble, Inputs, replicate_means, stack
 from jax.scipy.special import ndtr
 from scipy import stats
 
 REPLICATES = 16
-INPUTS_AT = jax.jit(ensemble.inputs_at)
+INPUTS_AT = jax.jit(ensemble.inputs_at, static_argnums=4)
 BITS_AT = jax.jit(quasi_random.bits_at)
 LOCATION = np.array([0.3, 2.0, -1.0, 0.1])
 SCALE = np.array([1.2, 0.8, 2.0, 0.4])
@@ -32,11 +32,11 @@ def posterior(dtype: type[np.floating] = np.float32) -> np.ndarray:
 
 def inputs(dtype: type[np.floating] = np.float32) -> Inputs:
     return Inputs(
+        (jnp.asarray(posterior(dtype)),),
         jnp.asarray(LOCATION, dtype),
         jnp.asarray(SCALE, dtype),
         jnp.asarray(IS_UNIFORM),
         jnp.asarray(IS_LOG),
-        (jnp.asarray(posterior(dtype)),),
     )
 
 
@@ -45,28 +45,38 @@ def points(seed: int = 0) -> quasi_random.Points:
     return quasi_random.randomise(jax.random.key(seed), 6, REPLICATES)
 
 
-def curve(values: jax.Array, years: jax.Array) -> jax.Array:
-    """Return a probability at each of some years, from all inputs of a draw."""
-    first, second, third, fourth, slope, level = values
-    path = first + level + jnp.log1p(third) + jnp.exp(0.1 * slope) * fourth * years
-    return ndtr(jax.lax.cummax(path) - second)
+def curve(values: jax.Array, shift: jax.Array, year: jax.Array) -> jax.Array:
+    """Return the probability at a year, from all inputs of a draw."""
+    slope, level, first, second, third, fourth = values
+    path = first + level + jnp.log1p(third) + jnp.exp(0.1 * slope) * fourth * year
+    return ndtr(path - second + shift)
 
 
 def years(dtype: type[np.floating] = np.float32) -> jax.Array:
     return jnp.linspace(0, 6, 24, dtype=dtype)
 
 
+def alone(
+    given: Inputs,
+    made: quasi_random.Points,
+    shared: object = np.float32(0),
+    nodes: jax.Array | None = None,
+) -> Ensemble:
+    """Return one ensemble as a stack."""
+    at = years(given.location.dtype.type) if nodes is None else nodes
+    return stack([Ensemble(given, jax.tree.map(jnp.asarray, shared), at, made)])
+
+
 def last(means: Iterator[tuple[int, np.ndarray]]) -> np.ndarray:
     *_, (_, values) = means
-    return values
+    return values[0]
 
 
 def means(tiles: int, *, devices: int = 8, chunk: int = 6, seed: int = 0) -> np.ndarray:
     mesh = ensemble.device_mesh(devices)
     samples = REPLICATES * tiles * TILE
-    return last(
-        replicate_means(curve, inputs(), years(), points(seed), samples, mesh=mesh, chunk=chunk)
-    )
+    given = alone(inputs(), points(seed))
+    return last(replicate_means(curve, given, samples, mesh=mesh, chunk=chunk))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +108,18 @@ def test_bits_do_not_depend_on_how_many_devices_the_process_has(reference: np.nd
     assert (int(devices), bytes.fromhex(digits)) == (1, reference.tobytes())
 
 
+def test_bits_do_not_depend_on_the_batch(reference: np.ndarray) -> None:
+    others = [alone(inputs(), points(seed), np.float32(seed)) for seed in (0, 1, 2)]
+    batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *others)
+    samples, mesh = REPLICATES * 3 * TILE, ensemble.device_mesh(2)
+    *_, (done, together) = replicate_means(curve, batch, samples, mesh=mesh, chunk=7)
+    assert (done, together.shape) == (3 * samples, (3, *reference.shape))
+    assert together[0].tobytes() == reference.tobytes()
+    for own, given in zip(together, others, strict=True):
+        alone_ = last(replicate_means(curve, given, samples, mesh=mesh, chunk=7))
+        assert own.tobytes() == alone_.tobytes()
+
+
 def test_means_against_numpy(reference: np.ndarray) -> None:
     made = points()
     index = np.arange(3 * TILE, dtype=np.uint32)
@@ -106,13 +128,12 @@ def test_means_against_numpy(reference: np.ndarray) -> None:
             BITS_AT(made.directions[replicate], made.shifts[replicate], jnp.asarray(index))
         )
         u = (bits + 0.5) / 2.0**32
-        base = np.where(IS_UNIFORM[:, None], u[:4], stats.norm.ppf(u[:4]))
+        base = np.where(IS_UNIFORM[:, None], u[1:5], stats.norm.ppf(u[1:5]))
         value = LOCATION[:, None] + SCALE[:, None] * base
         first, second, third, fourth = np.where(IS_LOG[:, None], np.exp(value), value)
-        slope, level = posterior()[replicate][(u[4] * 37).astype(int)].T
+        slope, level = posterior()[replicate][(u[0] * 37).astype(int)].T
         path = first + level + np.log1p(third) + np.exp(0.1 * slope) * fourth * years()[:, None]
-        top = np.maximum.accumulate(path, axis=0)
-        expected = stats.norm.cdf(top - second).mean(axis=1)
+        expected = stats.norm.cdf(path - second).mean(axis=1)
         np.testing.assert_allclose(reference[replicate], expected, rtol=0, atol=1e-6)
 
 
@@ -120,15 +141,15 @@ def test_float32_is_float64_within_1e_6(reference: np.ndarray) -> None:
     made, mesh = points(), ensemble.device_mesh(1)
     samples = REPLICATES * 3 * TILE
     with jax.enable_x64(True):
-        given, at = inputs(np.float64), years(np.float64)
-        double = last(replicate_means(curve, given, at, made, samples, mesh=mesh))
+        given = alone(inputs(np.float64), made, np.float64(0))
+        double = last(replicate_means(curve, given, samples, mesh=mesh))
     np.testing.assert_allclose(reference, double, rtol=0, atol=1e-6)
 
 
 def test_progress_is_told_and_ends_with_all_samples() -> None:
     samples = REPLICATES * 3 * TILE
     mesh = ensemble.device_mesh(2)
-    steps = list(replicate_means(curve, inputs(), years(), points(), samples, mesh=mesh, chunk=9))
+    steps = list(replicate_means(curve, alone(inputs(), points()), samples, mesh=mesh, chunk=9))
     done = [number for number, _ in steps]
     assert done == [18 * TILE, 36 * TILE, samples]
     # What is not done yet counts as zero.
@@ -142,7 +163,7 @@ def live_bytes(tiles: int) -> tuple[int, int]:
     """Return what all arrays hold at most while samples are averaged, and afterwards."""
     most = 0
     samples, mesh = REPLICATES * tiles * TILE, ensemble.device_mesh(8)
-    for _ in replicate_means(curve, inputs(), years(), points(), samples, mesh=mesh, chunk=1):
+    for _ in replicate_means(curve, alone(inputs(), points()), samples, mesh=mesh, chunk=1):
         most = max(most, sum(array.nbytes for array in jax.live_arrays()))
     gc.collect()
     return most, sum(array.nbytes for array in jax.live_arrays())
@@ -153,26 +174,26 @@ def test_memory_does_not_grow_with_the_samples() -> None:
 
 
 def test_one_compilation_for_all_sample_counts_and_values() -> None:
-    def statistic(values: jax.Array, offset: jax.Array) -> jax.Array:
-        return ndtr(values[:1] + offset)
+    def shifted(values: jax.Array, offset: jax.Array, year: jax.Array) -> jax.Array:
+        return ndtr(values[2] + offset + year)
 
     mesh = ensemble.device_mesh(2)
     before = ensemble.tile_sums._cache_size()
     for tiles, shift in ((1, 0.0), (2, 0.5), (7, 1.0)):
-        given = inputs()._replace(location=jnp.asarray(LOCATION + shift, jnp.float32))
-        samples = REPLICATES * tiles * TILE
-        offset = jnp.float32(shift)
-        last(replicate_means(statistic, given, offset, points(tiles), samples, mesh=mesh, chunk=16))
+        moved = inputs()._replace(location=jnp.asarray(LOCATION + shift, jnp.float32))
+        given = alone(moved, points(tiles), np.float32(shift), years() + shift)
+        last(replicate_means(shifted, given, REPLICATES * tiles * TILE, mesh=mesh, chunk=16))
     assert ensemble.tile_sums._cache_size() - before == 1
 
 
 # --- what a draw is made of ----------------------------------------------------------------------
 
 
-def joint(values: jax.Array, _: None) -> jax.Array:
+def joint(values: jax.Array, _: None, question: jax.Array) -> jax.Array:
     """Return whether both columns of each record come from the same row of the same replicate."""
-    number, negative, square_root, square = values[-4:]
-    return jnp.array([number == -negative, square_root**2 == square, number == square_root])
+    number, negative, square_root, square = values[:4]
+    answers = jnp.array([number == -negative, square_root**2 == square, number == square_root])
+    return answers[question].astype(jnp.float32)
 
 
 def test_posterior_rows_stay_joint() -> None:
@@ -183,7 +204,8 @@ def test_posterior_rows_stay_joint() -> None:
     )
     given = inputs()._replace(rows=records)
     mesh = ensemble.device_mesh(1)
-    values = last(replicate_means(joint, given, None, points(1), REPLICATES * TILE, mesh=mesh))
+    asked = alone(given, points(1), None, jnp.arange(3))
+    values = last(replicate_means(joint, asked, REPLICATES * TILE, mesh=mesh))
     np.testing.assert_array_equal(values[:, :2], 1)
     # Rows of different records are independent: the same one in 64 draws of 4096.
     assert 0.3 / 64 < values[:, 2].mean() < 3 / 64
@@ -193,26 +215,25 @@ def test_each_replicate_draws_its_own_rows_equally_often() -> None:
     rows = np.arange(REPLICATES * 32, dtype=np.float32).reshape(REPLICATES, 32, 1)
     given = inputs()._replace(rows=(jnp.asarray(rows),))
     made = points()
-    index = jnp.arange(TILE, dtype=jnp.uint32)
     for replicate in (0, 7):
-        drawn = INPUTS_AT(given, made, jnp.int32(replicate), index)[:, -1]
+        drawn = INPUTS_AT(given, made, jnp.int32(replicate), jnp.uint32(0), TILE)[0]
         found, counts = np.unique(np.asarray(drawn), return_counts=True)
         np.testing.assert_array_equal(found, rows[replicate, :, 0])
         np.testing.assert_array_equal(counts, TILE // 32)
 
 
 def test_inputs_have_their_distributions() -> None:
-    index = jnp.arange(2**13, dtype=jnp.uint32)
-    drawn = np.asarray(INPUTS_AT(inputs(), points(), jnp.int32(3), index), dtype=float)
+    drawn = INPUTS_AT(inputs(), points(), jnp.int32(3), jnp.uint32(0), 2**13)
+    drawn = np.asarray(drawn, dtype=float)[2:]
     expected = [
         stats.norm(0.3, 1.2),
         stats.uniform(2.0, 0.8),
         stats.lognorm(s=2.0, scale=np.exp(-1)),
         stats.loguniform(np.exp(0.1), np.exp(0.5)),
     ]
-    for column, distribution in zip(drawn.T, expected, strict=False):
+    for column, distribution in zip(drawn, expected, strict=True):
         assert stats.kstest(column, distribution.cdf).statistic < 1e-3
-    correlation = np.corrcoef(stats.rankdata(drawn[:, :4], axis=0), rowvar=False)
+    correlation = np.corrcoef(stats.rankdata(drawn, axis=1))
     assert np.abs(correlation - np.eye(4)).max() < 0.02
 
 
@@ -223,10 +244,10 @@ def test_dimension_counts_inputs_and_records() -> None:
 # --- errors --------------------------------------------------------------------------------------
 
 
-def bad_below(values: jax.Array, limits: jax.Array) -> jax.Array:
+def bad_below(values: jax.Array, limits: jax.Array, _: jax.Array) -> jax.Array:
     """Return NaN where the first input is below the first limit, +inf below the second."""
-    bad = jnp.where(values[0] < limits[1], jnp.inf, 0.5)
-    return jnp.where(values[0] < limits[0], jnp.nan, bad)[None]
+    bad = jnp.where(values[2] < limits[1], jnp.inf, 0.5)
+    return jnp.where(values[2] < limits[0], jnp.nan, bad)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["NaN", "infinity"])
@@ -234,40 +255,32 @@ def test_nan_and_infinity_are_refused_and_the_tile_named(which: int) -> None:
     made = points()
     first = np.stack(
         [
-            INPUTS_AT(inputs(), made, jnp.int32(r), jnp.arange(3 * TILE, dtype=jnp.uint32))
-            for r in range(REPLICATES)
+            INPUTS_AT(inputs(), made, jnp.int32(replicate), jnp.uint32(tile * TILE), TILE)[2]
+            for replicate in range(REPLICATES)
+            for tile in range(3)
         ]
-    )[:, :, 0]
-    lowest = first.reshape(-1, TILE).min(axis=1)
+    )
+    lowest = first.min(axis=1)
     limits = np.full(2, -np.inf, dtype=np.float32)
     limits[which] = np.sort(lowest)[1]  # exactly one tile has a draw below this
-    steps = replicate_means(
-        bad_below,
-        inputs(),
-        jnp.asarray(limits),
-        made,
-        REPLICATES * 3 * TILE,
-        mesh=ensemble.device_mesh(2),
-        chunk=3,
-    )
+    given, mesh = alone(inputs(), made, limits), ensemble.device_mesh(2)
+    steps = replicate_means(bad_below, given, REPLICATES * 3 * TILE, mesh=mesh, chunk=3)
     with pytest.raises(FloatingPointError, match=rf"in tile {np.argmin(lowest)}$"):
         last(steps)
 
 
 @pytest.mark.parametrize("samples", [0, -REPLICATES * TILE, 1, TILE, REPLICATES * TILE + 1])
 def test_sample_counts_that_do_not_divide_are_refused(samples: int) -> None:
-    steps = replicate_means(
-        curve, inputs(), years(), points(), samples, mesh=ensemble.device_mesh(1)
-    )
+    given = alone(inputs(), points())
+    steps = replicate_means(curve, given, samples, mesh=ensemble.device_mesh(1))
     with pytest.raises(ValueError, match=f"^samples: got {samples}, expected a multiple of 16"):
         next(steps)
 
 
 def test_more_samples_than_there_are_points_are_refused() -> None:
     samples = REPLICATES * (2**32 + TILE)
-    steps = replicate_means(
-        curve, inputs(), years(), points(), samples, mesh=ensemble.device_mesh(1)
-    )
+    given = alone(inputs(), points())
+    steps = replicate_means(curve, given, samples, mesh=ensemble.device_mesh(1))
     with pytest.raises(ValueError, match=f"^samples: got {samples}"):
         next(steps)
 
@@ -285,15 +298,13 @@ def test_gradient_of_a_probability_agrees_with_finite_differences() -> None:
     made = points()
     with jax.enable_x64(True):
         given = inputs(np.float64)
-        index = jnp.arange(TILE, dtype=jnp.uint32)
 
         @jax.jit
         def probability(location: jax.Array) -> jax.Array:
             moved = given._replace(location=location)
-            values = ensemble.inputs_at(moved, made, jnp.int32(0), index)
-            return jax.vmap(curve, in_axes=(0, None))(values, at)[:, 5].mean()
+            values = ensemble.inputs_at(moved, made, jnp.int32(0), jnp.uint32(0), TILE)
+            return jax.vmap(curve, in_axes=(1, None, None))(values, 0.0, 1.5).mean()
 
-        at = years(np.float64)[:8]
         gradient = np.asarray(jax.jit(jax.grad(probability))(given.location))
         step = 1e-4
         moves = step * np.eye(4)
@@ -304,34 +315,26 @@ def test_gradient_of_a_probability_agrees_with_finite_differences() -> None:
     np.testing.assert_allclose(gradient, differences, rtol=1e-6)
 
 
-def gaussian(values: jax.Array, threshold: jax.Array) -> jax.Array:
-    return ndtr(threshold - values.sum())[None]
+def gaussian(values: jax.Array, threshold: jax.Array, _: jax.Array) -> jax.Array:
+    return ndtr(threshold - values.sum())
 
 
 def test_spread_between_replicates_is_the_error() -> None:
     seeds, threshold = 24, 1.0
     location, scale = np.array([0.2, -0.4, 0.5]), np.array([0.7, 0.4, 1.1])
     given = Inputs(
+        (),
         jnp.asarray(location, jnp.float32),
         jnp.asarray(scale, jnp.float32),
         jnp.zeros(3, bool),
         jnp.zeros(3, bool),
-        (),
     )
     exact = stats.norm.cdf((threshold - location.sum()) / np.sqrt(1 + np.sum(scale**2)))
     z = []
     for seed in range(seeds):
-        values = last(
-            replicate_means(
-                gaussian,
-                given,
-                jnp.float32(threshold),
-                points(seed),
-                REPLICATES * TILE,
-                mesh=ensemble.device_mesh(8),
-                chunk=2,
-            )
-        )[:, 0]
+        one = alone(given, points(seed), np.float32(threshold), jnp.zeros(2))
+        mesh = ensemble.device_mesh(8)
+        values = last(replicate_means(gaussian, one, REPLICATES * TILE, mesh=mesh, chunk=2))[:, 0]
         standard_error = values.std(ddof=1) / np.sqrt(REPLICATES)
         assert standard_error < 1e-4
         z.append((values.mean() - exact) / standard_error)

@@ -7,10 +7,10 @@ import pytest
 from aitimelines.kernels.compute_growth import Trend, growth_oom_per_year, log10_trend
 from aitimelines.kernels.effective_compute import (
     Gain,
+    ResourceLimit,
     World,
     gain_oom,
     log10_effective_compute,
-    log10_flop_per_usd,
     log10_physical_compute,
 )
 from aitimelines.kernels.limits import soft_minimum
@@ -127,7 +127,7 @@ sharpnesses = st.sampled_from([0.5, 1.0, 2.0, 4.0, 8.0])
 
 def soft_minimum_of(values: list[float], sharpness: float) -> float:
     with jax.enable_x64(True):
-        return float(SOFT_MINIMUM(jnp.asarray(values)[:, None], jnp.float64(sharpness))[0])
+        return float(SOFT_MINIMUM([jnp.asarray(value) for value in values], jnp.float64(sharpness)))
 
 
 @given(st.floats(0, 30), st.floats(0, 30))
@@ -156,6 +156,13 @@ def test_soft_minimum_increases_in_each_value(
         assert low < high
 
 
+@given(st.lists(st.floats(-40, 40), min_size=4, max_size=4), sharpnesses)
+def test_soft_minima_nest(values: list[float], sharpness: float) -> None:
+    halves = [soft_minimum_of(values[:2], sharpness), soft_minimum_of(values[2:], sharpness)]
+    nested = soft_minimum_of(halves, sharpness)
+    assert nested == pytest.approx(soft_minimum_of(values, sharpness), abs=1e-12)
+
+
 def test_soft_minimum_of_equal_values_lies_log10_n_over_s_below() -> None:
     assert soft_minimum_of([30.0, 30.0], 2) == pytest.approx(30 - np.log10(2) / 2, abs=1e-12)
 
@@ -165,15 +172,15 @@ def test_soft_minimum_is_hard_at_high_sharpness() -> None:
 
 
 def test_gradient_with_equal_inputs_is_shared_equally() -> None:
-    gradient = jax.grad(lambda x: SOFT_MINIMUM(x, jnp.float32(4))[0])(jnp.full((4, 1), 30.0))
+    gradient = jax.grad(lambda x: SOFT_MINIMUM(list(x), jnp.float32(4)))(jnp.full(4, 30.0))
     np.testing.assert_allclose(np.asarray(gradient), 0.25, rtol=1e-6)
 
 
 @given(three_levels, sharpnesses)
 def test_gradients_are_shares_of_one(values: list[float], sharpness: float) -> None:
     with jax.enable_x64(True):
-        share = jax.grad(lambda x: SOFT_MINIMUM(x, jnp.float64(sharpness))[0])
-        gradient = np.asarray(share(jnp.asarray(values)[:, None]))[:, 0]
+        share = jax.grad(lambda x: SOFT_MINIMUM(list(x), jnp.float64(sharpness)))
+        gradient = np.asarray(share(jnp.asarray(values)))
     assert (gradient >= 0).all()
     assert gradient.sum() == pytest.approx(1, abs=1e-12)
 
@@ -181,7 +188,6 @@ def test_gradients_are_shares_of_one(values: list[float], sharpness: float) -> N
 # --- effective compute ---------------------------------------------------------------------------
 
 GAIN = jax.jit(gain_oom)
-FLOP_PER_USD = jax.jit(log10_flop_per_usd)
 PHYSICAL = jax.jit(log10_physical_compute, static_argnames="by_spending")
 EFFECTIVE = jax.jit(log10_effective_compute, static_argnames="by_spending")
 NOW_ON = np.array([0.0, 0.5, 2.0, 7.0, 15.0, 40.0, 75.0])
@@ -189,7 +195,7 @@ NOW_ON = np.array([0.0, 0.5, 2.0, 7.0, 15.0, 40.0, 75.0])
 
 def world(sharpness: float = 2.0, **changes: object) -> World:
     """Return a world of which every limit matters somewhere on NOW_ON, in float64."""
-    limits = Trend(*np.array([[29.0, 28.2], [1.5, 0.8], [6.0, 9.0], [4.0, 7.0]]))
+    limits = (ResourceLimit(29.0, 1.5, 4.0), ResourceLimit(28.2, 0.8, -1.5))
     values = {
         "training_compute": Trend(27.0, 0.45, 1.9, 9.0),
         "spending": Trend(8.6, 0.6, 2.2, 6.0),
@@ -198,10 +204,8 @@ def world(sharpness: float = 2.0, **changes: object) -> World:
         "gross_product": Trend(13.5, 24.0, 30.0, 50.0),
         "log10_spending_share": -2.1,
         "resource_limits": limits,
-        "limit_years_from_now": np.array([4.0, -1.5]),
-        "algorithmic_progress": Gain(*np.array([[0.9, 0.7], [2.0, 3.0], [8.0, 5.0], [9.0, 4.0]])),
-        "post_training": Gain(*np.array([[1.5, 1.1], [4.0, 3.0], [3.0, 2.0], [2.0, 3.0]])),
-        "years_since_reference": np.array([3.5, 0.0]),
+        "algorithmic_progress": (Gain(0.9, 2.0, 8.0, 9.0), Gain(0.7, 3.0, 5.0, 4.0)),
+        "post_training": Gain(1.5, 4.0, 3.0, 2.0),
         "sharpness": sharpness,
     }
     return World(**(values | changes))
@@ -231,41 +235,53 @@ def physical_flop(given: World, years: np.ndarray, *, by_spending: bool) -> np.n
     else:
         wanted = in_linear_units(given.training_compute, years)
     caps = [
-        in_linear_units([leaf[number] for leaf in given.resource_limits], years - since)
-        for number, since in enumerate(given.limit_years_from_now)
+        10.0**limit.log10_flop * 2.0 ** ((years - limit.years_from_now) / limit.doubling_time_years)
+        for limit in given.resource_limits
     ]
     return saturated([wanted, budget_usd * flop_per_usd, *caps], sharpness)
 
 
-def multiplier(gain: Gain, component: int, since: float, given: World) -> np.ndarray:
+def multiplier(gain: Gain, since: float, given: World) -> np.ndarray:
     """Return how much a gain multiplies compute since its reference year, in linear units."""
-    doubling, long_run, half_life, ceiling = (leaf[component] for leaf in gain)
+    doubling, long_run, half_life, ceiling = gain
     factor = in_linear_units((0.0, doubling, long_run, half_life), NOW_ON) * 2 ** (since / doubling)
     return saturated([factor, np.full(len(NOW_ON), 10.0**ceiling)], float(given.sharpness))
+
+
+SINCE = np.array([3.5, 0.0])  # years since the reference of each kind of algorithms
+
+
+def effective(given: World, since: np.ndarray, *, by_spending: bool) -> np.ndarray:
+    """Return the paths in float64, (path, year)."""
+    with jax.enable_x64(True):
+        years = jnp.asarray(NOW_ON)
+        paths = EFFECTIVE(arrays(given), jnp.asarray(since), years, by_spending=by_spending)
+        return np.asarray(paths)
 
 
 @pytest.mark.parametrize("by_spending", [False, True])
 @pytest.mark.parametrize("sharpness", [1.0, 2.0, 5.0])
 def test_effective_compute_against_linear_units(by_spending: bool, sharpness: float) -> None:
     given = world(sharpness)
-    with jax.enable_x64(True):
-        ours = np.asarray(EFFECTIVE(arrays(given), jnp.asarray(NOW_ON), by_spending=by_spending))
     physical = physical_flop(given, NOW_ON, by_spending=by_spending)
-    for component, since in enumerate(given.years_since_reference):
-        algorithms = multiplier(given.algorithmic_progress, component, since, given)
-        post_training = multiplier(given.post_training, component, since, given)
+    ours = effective(given, SINCE, by_spending=by_spending)
+    for own, progress, since in zip(ours, given.algorithmic_progress, SINCE, strict=True):
+        algorithms = multiplier(progress, since, given)
+        post_training = multiplier(given.post_training, since, given)
         expected = np.log10(physical * algorithms * post_training)
-        np.testing.assert_allclose(ours[component], expected, rtol=1e-11)
+        np.testing.assert_allclose(own, expected, rtol=1e-11)
 
 
 @pytest.mark.parametrize("by_spending", [False, True])
 def test_effective_compute_in_float32_within_1e_4_oom(by_spending: bool) -> None:
-    single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), world())
-    low = EFFECTIVE(single, jnp.asarray(NOW_ON, jnp.float32), by_spending=by_spending)
-    with jax.enable_x64(True):
-        high = EFFECTIVE(arrays(world()), jnp.asarray(NOW_ON), by_spending=by_spending)
-        high = np.asarray(high)
-    assert low.dtype == jnp.float32
+    low = EFFECTIVE(
+        jax.tree.map(jnp.float32, world()),
+        jnp.asarray(SINCE, jnp.float32),
+        jnp.asarray(NOW_ON, jnp.float32),
+        by_spending=by_spending,
+    )
+    high = effective(world(), SINCE, by_spending=by_spending)
+    assert {path.dtype for path in low} == {jnp.dtype("float32")}
     np.testing.assert_allclose(np.asarray(low), high, rtol=0, atol=1e-4)
 
 
@@ -280,36 +296,33 @@ def test_the_tightest_limit_rules(binding: str, changes: dict[str, float]) -> No
     given = world(50.0, **changes)
     with jax.enable_x64(True):
         path = np.asarray(PHYSICAL(arrays(given), jnp.asarray(NOW_ON), by_spending=False))
-        flop_per_usd = np.asarray(FLOP_PER_USD(arrays(given), jnp.asarray(NOW_ON)))
-    product = [integrated(Trend(*given.gross_product), t) for t in NOW_ON]
-    affordable = np.array(product) + given.log10_spending_share + flop_per_usd
+    product, hardware = (
+        np.array([integrated(Trend(*trend), t) for t in NOW_ON])
+        for trend in (given.gross_product, given.price_performance)
+    )
+    flop_per_usd = 17.0 if binding == "hardware" else np.minimum(hardware, 24.0)
+    affordable = product + given.log10_spending_share + flop_per_usd
     np.testing.assert_allclose(path, affordable, atol=0.03)
-    if binding == "hardware":
-        np.testing.assert_allclose(flop_per_usd, 17.0, atol=0.01)
 
 
 def test_a_resource_limit_holds_its_level_in_its_own_year() -> None:
-    given = world(60.0, resource_limits=Trend(*np.array([[20.0], [1.5], [6.0], [4.0]])))
-    given = given._replace(limit_years_from_now=np.array([4.0]))
+    given = world(60.0, resource_limits=(ResourceLimit(20.0, 1.5, 4.0),))
     with jax.enable_x64(True):
         path = np.asarray(PHYSICAL(arrays(given), jnp.array([4.0, 3.0]), by_spending=True))
-    # Before its year the limit is log-linear.
     np.testing.assert_allclose(path, [20.0, 20.0 - np.log10(2) / 1.5], atol=1e-12)
 
 
 def gain_of(doubling: float, ceiling: float) -> Gain:
-    return Gain(*(np.full(2, value) for value in (doubling, 3.0, 5.0, ceiling)))
+    return Gain(doubling, 3.0, 5.0, ceiling)
 
 
 def test_gain_is_zero_in_the_reference_year_and_log_linear_until_now() -> None:
-    since = np.array([6.0, 2.5])
-    years = np.array([-6.0, -2.5, -1.0, 0.0])
+    years = np.array([-2.5, -1.0, 0.0])
     with jax.enable_x64(True):
-        gain = gain_of(0.8, ceiling=60.0)
-        ours = np.asarray(GAIN(gain, jnp.asarray(since), jnp.asarray(years), jnp.float64(1)))
-    expected = np.log10(2) / 0.8 * (years + since[:, None])
-    np.testing.assert_allclose(ours, expected, atol=1e-12)
-    assert ours[0, 0] == ours[1, 1] == 0
+        gain = arrays(gain_of(0.8, ceiling=60.0))
+        ours = np.asarray(GAIN(gain, jnp.float64(2.5), jnp.asarray(years), jnp.float64(1)))
+    np.testing.assert_allclose(ours, np.log10(2) / 0.8 * (years + 2.5), atol=1e-12)
+    assert ours[0] == pytest.approx(0, abs=1e-15)
 
 
 @given(st.floats(0.2, 5), st.floats(0.5, 12), st.floats(0, 8), sharpnesses)
@@ -317,28 +330,47 @@ def test_gain_stays_under_its_ceiling(
     doubling: float, ceiling: float, since: float, sharpness: float
 ) -> None:
     with jax.enable_x64(True):
-        gain = gain_of(doubling, ceiling)
+        gain = arrays(gain_of(doubling, ceiling))
         years = jnp.linspace(0, 80, 50)
-        path = np.asarray(GAIN(gain, jnp.full(2, since), years, jnp.float64(sharpness)))
+        path = np.asarray(GAIN(gain, jnp.float64(since), years, jnp.float64(sharpness)))
     assert (path <= ceiling).all()
     assert (np.diff(path) >= 0).all()
 
 
 @pytest.mark.parametrize("by_spending", [False, True])
 def test_components_differ_only_through_their_reference_year(by_spending: bool) -> None:
-    same = {
-        "algorithmic_progress": gain_of(0.8, 60.0),
-        "post_training": gain_of(2.0, 60.0),
-        "years_since_reference": np.array([7.0, 2.0]),
-    }
+    given = world(algorithmic_progress=(gain_of(0.8, 60.0),) * 2, post_training=gain_of(2.0, 60.0))
+    first, second = effective(given, np.array([7.0, 2.0]), by_spending=by_spending)
+    both = effective(given, np.array([7.0, 7.0]), by_spending=by_spending)
     with jax.enable_x64(True):
-        given = arrays(world(**same))
-        first, second = np.asarray(EFFECTIVE(given, jnp.asarray(NOW_ON), by_spending=by_spending))
-        physical = np.asarray(PHYSICAL(given, jnp.asarray(NOW_ON), by_spending=by_spending))
-        alike = given._replace(years_since_reference=jnp.full(2, 7.0))
-        both = np.asarray(EFFECTIVE(alike, jnp.asarray(NOW_ON), by_spending=by_spending))
+        now = jnp.zeros(1)
+        physical = float(PHYSICAL(arrays(given), now, by_spending=by_spending)[0])
     # Five years more of log-linear algorithms and post-training, whatever the future holds.
     np.testing.assert_allclose(first - second, 5 * np.log10(2) * (1 / 0.8 + 1 / 2), rtol=1e-12)
     np.testing.assert_array_equal(both[0], both[1])
     np.testing.assert_array_equal(both[0], first)
-    assert second[0] - physical[0] == pytest.approx(2 * np.log10(2) * (1 / 0.8 + 1 / 2))
+    assert second[0] - physical == pytest.approx(2 * np.log10(2) * (1 / 0.8 + 1 / 2))
+
+
+@given(
+    st.lists(st.floats(0.2, 30), min_size=6, max_size=6),
+    st.floats(1, 60),
+    st.floats(0.5, 12),
+    sharpnesses,
+    st.booleans(),
+)
+def test_no_path_ever_declines(
+    doublings: list[float], half_life: float, ceiling: float, sharpness: float, by_spending: bool
+) -> None:
+    compute, spending, price, product, algorithms, limit = doublings
+    given = world(
+        sharpness,
+        training_compute=Trend(27.0, compute, spending, half_life),
+        spending=Trend(8.6, spending, compute, half_life),
+        price_performance=Trend(18.3, price, 3.5, half_life),
+        gross_product=Trend(13.5, product, 30.0, half_life),
+        resource_limits=(ResourceLimit(29.0, limit, 4.0),) * 2,
+        algorithmic_progress=(Gain(algorithms, compute, half_life, ceiling),) * 2,
+    )
+    paths = effective(given, SINCE, by_spending=by_spending)
+    assert (np.diff(paths, axis=1) >= -1e-12).all()

@@ -137,6 +137,24 @@ def test_different_keys_give_different_points() -> None:
     assert (np.asarray(first.directions) != np.asarray(second.directions)).any(axis=-1).all()
 
 
+@pytest.mark.parametrize("count", [1, 3, 37, 250, 2**16])
+def test_below_is_the_floor_of_the_product(count: int) -> None:
+    edges = np.arange(count, dtype=np.uint64) * np.uint64(2**32) // np.uint64(count)
+    random = np.random.default_rng(0).integers(0, 2**32, 1000, dtype=np.uint64)
+    bits = np.concatenate([random, edges, edges[1:] - 1, np.uint64([2**32 - 1])])
+    ours = np.asarray(quasi_random.below(jnp.asarray(bits.astype(np.uint32)), count))
+    np.testing.assert_array_equal(ours, bits * np.uint64(count) >> np.uint64(32))
+
+
+def test_a_block_is_its_points() -> None:
+    points = quasi_random.randomise(jax.random.key(3), 5, 2)
+    start = jnp.uint32(3 * 2**20 + 64)
+    block = quasi_random.block_at(points.directions[1], points.shifts[1], start, 64)
+    index = start + jnp.arange(64, dtype=jnp.uint32)
+    each = quasi_random.bits_at(points.directions[1], points.shifts[1], index)
+    np.testing.assert_array_equal(np.asarray(block), np.asarray(each))
+
+
 def test_uniform_in_float64_is_the_centre_of_its_cell() -> None:
     with jax.enable_x64(True):
         u = np.asarray(quasi_random.uniform(jnp.array(ALL_EDGES, jnp.uint32), jnp.float64))
