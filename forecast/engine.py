@@ -11,22 +11,20 @@ import jax
 import numpy as np
 import xarray as xr
 from jax import Array
-from scipy.interpolate import PchipInterpolator
 
 from ..kernels import ensemble
+from . import timeline
 from .config import Scenario, check_horizon
 from .problem import REPLICATES, Problem, prepare
 from .provenance import as_of_date
 from .records import fit_records, verdict_of_all
 from .scenario_files import load_scenario, scenario_from_dict, to_toml
 from .schema import DIMENSIONS, label
-from .world import passage_curve, path_function
+from .timeline import rounded_samples
+from .world import path_function
 
 Progress = Callable[[str, int, int], None]
 TRAJECTORIES = 2048
-BATCH = 64  # scenarios in one compiled call
-_LEAST_WAITING = 1e-5  # less probability of "not yet" is lost in rounding
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def run(
@@ -84,9 +82,11 @@ def simulate(
     """
     problem = prepare(scenario, fits, dtype=dtype)
     samples = rounded_samples(scenario.samples)
-    (means,) = _means([scenario], [problem], samples, progress, devices=devices, chunk=chunk)
+    (found,) = timeline.timelines(
+        [problem], samples, progress=progress, mesh=ensemble.device_mesh(devices), chunk=chunk
+    )
     tree = xr.DataTree(name=scenario.id)
-    tree["timeline"] = xr.DataTree(_timeline(problem.years, means))
+    tree["timeline"] = xr.DataTree(found)
     inputs, points = problem.ensemble.inputs, problem.ensemble.points
     values = ensemble.first_inputs(inputs, points, TRAJECTORIES // REPLICATES)
     tree["trajectories"] = xr.DataTree(_trajectories(problem, values, scenario))
@@ -105,106 +105,12 @@ def timelines(
 ) -> list[xr.Dataset]:
     """Return the timeline of each scenario, the same bits as `simulate` gives for it alone.
 
-    fits: of each scenario. Scenarios of one structure (`problem.prepare(...).structure`, the same
-    years, samples and shapes of fits) run as one batch, in one compiled program.
+    fits: of each scenario. All are of one structure and share compiled programs: scenarios that
+    differ in numbers only, with the same horizon, samples and calendar year of now.
     """
     problems = [prepare(*each, dtype=np.float32) for each in zip(scenarios, fits, strict=True)]
     (samples,) = {rounded_samples(scenario.samples) for scenario in scenarios}
-    found = []
-    for start in range(0, len(scenarios), BATCH):
-        some = slice(start, start + BATCH)
-        means = _means(scenarios[some], problems[some], samples, progress)
-        found += [_timeline(p.years, m) for p, m in zip(problems[some], means, strict=True)]
-    return found
-
-
-def _means(
-    scenarios: Sequence[Scenario],
-    problems: Sequence[Problem],
-    samples: int,
-    progress: Progress | None,
-    *,
-    devices: int | None = None,
-    chunk: int = 16,
-) -> np.ndarray:
-    """Return P(the milestone has been reached) of each replicate, (scenario, replicate, year)."""
-    (structure,) = {problem.structure for problem in problems}
-    means = np.empty(0)
-    running = ensemble.replicate_means(
-        passage_curve(structure),
-        ensemble.stack([problem.ensemble for problem in problems]),
-        samples,
-        mesh=ensemble.device_mesh(devices),
-        chunk=chunk,
-    )
-    try:
-        for done, so_far in running:
-            means = so_far
-            if progress:
-                progress("simulate: samples", done, samples * len(problems))
-    except FloatingPointError as error:
-        raise ValueError(
-            f"{scenarios[0].id}: got {error}, expected priors without values too small or too large"
-        ) from error
-    for scenario, own in zip(scenarios, means, strict=True):
-        if own[:, 0].max() > 1 - _LEAST_WAITING:
-            raise ValueError(
-                f"requirement: got one that is already met on {as_of_date(scenario)} in all "
-                "draws, expected a milestone that has not arrived"
-            )
-    return means
-
-
-def rounded_samples(samples: int) -> int:
-    """Return the samples used: at least those asked for, replicates x 1024 x a power of two."""
-    least = REPLICATES * ensemble.TILE
-    return least * 2 ** max(0, int(np.ceil(np.log2(samples / least))))
-
-
-def _timeline(years: np.ndarray, means: np.ndarray) -> xr.Dataset:
-    """Return the distribution of the arrival year from the means of each replicate.
-
-    means: (replicate, year), P(the milestone has been reached); the first year is now.
-    """
-    replicates = (means - means[:, :1]) / (1 - means[:, :1])
-    pooled = means.mean(axis=0)
-    cdf = (pooled - pooled[0]) / (1 - pooled[0])
-    # Monotone up to rounding; the last digits must not make it fall.
-    cdf = np.maximum.accumulate(np.clip(cdf, 0, 1))
-    error = replicates.std(axis=0, ddof=1) / np.sqrt(len(means))
-    quantile, quantile_error = _quantiles(years, cdf, error)
-    return xr.Dataset(
-        {
-            "arrival_cdf": ("year", cdf),
-            "arrival_cdf_mcse": ("year", error),
-            "arrival_cdf_replicates": (("replicate", "year"), replicates),
-            "arrival_year_quantile": ("quantile", quantile),
-            "arrival_year_quantile_mcse": ("quantile", quantile_error),
-            "p_never_by_horizon": ((), 1 - cdf[-1]),
-            "p_never_by_horizon_mcse": ((), error[-1]),
-        },
-        coords={"year": years, "quantile": list(QUANTILES)},
-    )
-
-
-def _quantiles(
-    years: np.ndarray, cdf: np.ndarray, error: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return arrival years at `QUANTILES`, +inf if beyond the horizon, and their errors.
-
-    The distribution is interpolated monotonically (PCHIP) between years; the error of a quantile
-    is the error of the probability there over the density.
-    """
-    fine = np.linspace(years[0], years[-1], 50 * len(years))
-    smooth = PchipInterpolator(years, cdf)
-    values = np.maximum.accumulate(smooth(fine))
-    wanted = np.array(QUANTILES)
-    reached = wanted <= values[-1]
-    at = np.interp(wanted, values, fine)
-    density = np.maximum(smooth.derivative()(at), 1e-12)
-    with np.errstate(invalid="ignore"):
-        spread = np.interp(at, years, error) / density
-    return np.where(reached, at, np.inf), np.where(reached, spread, np.nan)
+    return timeline.timelines(problems, samples, progress=progress)
 
 
 def _trajectories(problem: Problem, values: Array, scenario: Scenario) -> xr.Dataset:

@@ -30,6 +30,7 @@ class Problem(NamedTuple):
     structure: Structure
     ensemble: ensemble.Ensemble
     years: np.ndarray
+    as_of: str
 
 
 def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> Problem:
@@ -75,7 +76,9 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         nodes=years - now,
         points=random_points(scenario.seed, len(uncertain) + len(posterior)),
     )
-    return Problem(structure, jax.tree.map(partial(_typed, dtype=dtype), given), years)
+    return Problem(
+        structure, jax.tree.map(partial(_typed, dtype=dtype), given), years, as_of_date(scenario)
+    )
 
 
 def random_points(seed: int, dimension: int, replicates: int = REPLICATES) -> quasi_random.Points:

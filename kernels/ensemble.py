@@ -162,6 +162,7 @@ def replicate_means(
     *,
     mesh: Mesh,
     chunk: int = 16,
+    count: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (samples done, running means); the last holds the means of each replicate.
 
@@ -169,11 +170,13 @@ def replicate_means(
     ensembles: of `stack`
     samples:   of one ensemble in all its replicates, a multiple of replicates x TILE
     chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer
+    count:     of the first ensembles only, default all
 
     Each yield is (samples done of all ensembles, float64 (ensemble, replicate, node)).
     Raises ``ValueError`` if ``samples`` does not divide, ``FloatingPointError`` on NaN.
     """
-    count, replicates = ensembles.points.shifts.shape[:2]
+    every, replicates = ensembles.points.shifts.shape[:2]
+    count = every if count is None else count
     tiles, remainder = divmod(samples, replicates * TILE)
     if remainder or not 1 <= tiles <= _MOST_TILES:
         raise ValueError(

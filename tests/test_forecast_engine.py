@@ -18,6 +18,7 @@ from aitimelines.forecast.files import cache_directory
 from aitimelines.forecast.problem import prepare
 from aitimelines.forecast.scenario_files import load_scenario, scenario_from_dict, to_toml
 from aitimelines.forecast.summaries import weighted_quantiles
+from aitimelines.forecast.year_grid import computed_years
 from aitimelines.kernels import ensemble
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -446,9 +447,10 @@ def test_monte_carlo_error_is_honest(small_trees: dict[str, xr.DataTree]):
 def reached_by(changes: dict[str, Any]) -> np.ndarray:
     """Return P(arrival by t) by year, not conditioned on anything, by the engine's own program."""
     problem = prepare(small(changes), {}, dtype=np.float32)
+    nodes = problem.ensemble.nodes[computed_years(len(problem.years))]
     *_, (_, means) = ensemble.replicate_means(
         world.passage_curve(problem.structure),
-        ensemble.stack([problem.ensemble]),
+        ensemble.stack([problem.ensemble._replace(nodes=nodes)]),
         SAMPLES,
         mesh=ensemble.device_mesh(),
         chunk=CHUNK,

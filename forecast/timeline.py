@@ -1,0 +1,164 @@
+"""The distribution of the arrival year of one or many scenarios of a structure."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import xarray as xr
+from jax.sharding import Mesh
+from scipy.interpolate import PchipInterpolator
+
+from ..kernels import ensemble
+from .problem import REPLICATES, Problem
+from .world import passage_curve
+from .year_grid import computed_years, interpolated, is_smooth
+
+Progress = Callable[[str, int, int], None]
+BATCH = 64  # scenarios in one compiled call
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_LEAST_WAITING = 1e-5  # less probability of "not yet" is lost in rounding
+
+
+def timelines(
+    problems: Sequence[Problem],
+    samples: int,
+    *,
+    progress: Progress | None = None,
+    mesh: Mesh | None = None,
+    chunk: int = 16,
+) -> list[xr.Dataset]:
+    """Return the timeline of each problem, the same bits as for it alone.
+
+    problems: of one structure, with the same numbers of years and of posterior rows; they share
+    compiled programs
+    samples: of each, see `rounded_samples`
+    mesh, chunk: how the work is split; neither changes the answer
+    Raises ``ValueError`` if priors leave nothing to compute, or give NaN.
+    """
+    found = []
+    for start in range(0, len(problems), BATCH):
+        some = problems[start : start + BATCH]
+
+        def report(what: str, done: int, _: int, before: int = start) -> None:
+            if progress:
+                progress(what, before * samples + done, len(problems) * samples)
+
+        means = _means(some, samples, report, mesh or ensemble.device_mesh(), chunk)
+        found += [timeline(p.years, own) for p, own in zip(some, means, strict=True)]
+    return found
+
+
+def _means(
+    problems: Sequence[Problem], samples: int, progress: Progress, mesh: Mesh, chunk: int
+) -> list[np.ndarray]:
+    """Return P(the milestone has been reached) of each replicate, (replicate, year) each.
+
+    Every year is computed only where a curve is not smooth enough to be interpolated.
+    """
+    times = [problem.years - problem.years[0] for problem in problems]
+    count = len(times[0])
+    chosen = computed_years(count)
+    coarse = _means_at(problems, chosen, samples, progress, mesh, chunk)
+    for problem, own in zip(problems, coarse, strict=True):
+        if own[:, 0].max() > 1 - _LEAST_WAITING:
+            raise ValueError(
+                f"requirement: got one that is already met on {problem.as_of} in all draws, "
+                "expected a milestone that has not arrived"
+            )
+    rough = [
+        i
+        for i, (time, own) in enumerate(zip(times, coarse, strict=True))
+        if not is_smooth(time, chosen, own.mean(axis=0))
+    ]
+    found = [interpolated(time, chosen, own) for time, own in zip(times, coarse, strict=True)]
+    rest = np.setdiff1d(np.arange(count), chosen)
+    # As many years at a time as before, in the same compiled program.
+    for start in range(0, len(rest) if rough else 0, len(chosen)):
+        some = np.resize(rest[start : start + len(chosen)], len(chosen))
+        fine = _means_at([problems[i] for i in rough], some, samples, progress, mesh, chunk)
+        for i, own in zip(rough, fine, strict=True):
+            found[i][:, some] = own
+    return found
+
+
+def _means_at(
+    problems: Sequence[Problem],
+    chosen: np.ndarray,
+    samples: int,
+    progress: Progress,
+    mesh: Mesh,
+    chunk: int,
+) -> np.ndarray:
+    """Return the means at some of the years, (problem, replicate, chosen)."""
+    (structure,) = {problem.structure for problem in problems}
+    count = len(problems)
+    # One compiled program for all batches: a short one is filled up, and what fills it not run.
+    padded = [*problems, *[problems[0]] * (BATCH - count if count > 1 else 0)]
+    nodes = [problem.ensemble.nodes[chosen] for problem in padded]
+    stacked = ensemble.stack(
+        [p.ensemble._replace(nodes=own) for p, own in zip(padded, nodes, strict=True)]
+    )
+    means = np.empty(0)
+    running = ensemble.replicate_means(
+        passage_curve(structure), stacked, samples, count=count, mesh=mesh, chunk=chunk
+    )
+    try:
+        for done, so_far in running:
+            means = so_far
+            progress("simulate: samples", done, samples * count)
+    except FloatingPointError as error:
+        raise ValueError(
+            f"simulation: got {error}, expected priors without values too small or too large"
+        ) from error
+    return means
+
+
+def rounded_samples(samples: int) -> int:
+    """Return the samples used: at least those asked for, replicates x 1024 x a power of two."""
+    least = REPLICATES * ensemble.TILE
+    return least * 2 ** max(0, int(np.ceil(np.log2(samples / least))))
+
+
+def timeline(years: np.ndarray, means: np.ndarray) -> xr.Dataset:
+    """Return the distribution of the arrival year from the means of each replicate.
+
+    means: (replicate, year), P(the milestone has been reached); the first year is now.
+    """
+    replicates = (means - means[:, :1]) / (1 - means[:, :1])
+    pooled = means.mean(axis=0)
+    cdf = (pooled - pooled[0]) / (1 - pooled[0])
+    # Monotone up to rounding; the last digits must not make it fall.
+    cdf = np.maximum.accumulate(np.clip(cdf, 0, 1))
+    error = replicates.std(axis=0, ddof=1) / np.sqrt(len(means))
+    quantile, quantile_error = _quantiles(years, cdf, error)
+    return xr.Dataset(
+        {
+            "arrival_cdf": ("year", cdf),
+            "arrival_cdf_mcse": ("year", error),
+            "arrival_cdf_replicates": (("replicate", "year"), replicates),
+            "arrival_year_quantile": ("quantile", quantile),
+            "arrival_year_quantile_mcse": ("quantile", quantile_error),
+            "p_never_by_horizon": ((), 1 - cdf[-1]),
+            "p_never_by_horizon_mcse": ((), error[-1]),
+        },
+        coords={"year": years, "quantile": list(QUANTILES)},
+    )
+
+
+def _quantiles(
+    years: np.ndarray, cdf: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return arrival years at `QUANTILES`, +inf if beyond the horizon, and their errors.
+
+    The distribution is interpolated monotonically (PCHIP) between years; the error of a quantile
+    is the error of the probability there over the density.
+    """
+    fine = np.linspace(years[0], years[-1], 50 * len(years))
+    smooth = PchipInterpolator(years, cdf)
+    values = np.maximum.accumulate(smooth(fine))
+    wanted = np.array(QUANTILES)
+    reached = wanted <= values[-1]
+    at = np.interp(wanted, values, fine)
+    density = np.maximum(smooth.derivative()(at), 1e-12)
+    with np.errstate(invalid="ignore"):
+        spread = np.interp(at, years, error) / density
+    return np.where(reached, at, np.inf), np.where(reached, spread, np.nan)

@@ -1,0 +1,41 @@
+"""The years at which a forecast is computed, and those in between.
+
+The distribution of the arrival year is smooth on the logarithm of the time from now, so it is
+computed every year at first and ever more rarely later, and interpolated by a cubic spline. The
+spline checks itself: where it needs more nodes than it has, every year is computed.
+"""
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+
+_EVERY_YEAR_UNTIL = 8
+_SPACING = 0.125  # of the years from now, later on
+_ALWAYS = 6  # nodes kept in the check: the first are as far apart as they are from now
+# Largest difference at the other nodes of the spline through every second one. That through all
+# nodes is over ten times closer where the curve is smooth, that is better than 1e-5.
+_TOLERANCE = 1e-4
+
+
+def computed_years(count: int) -> np.ndarray:
+    """Return which of ``count`` consecutive years are computed, ascending, first and last among."""
+    chosen = list(range(min(count, _EVERY_YEAR_UNTIL + 1)))
+    while chosen[-1] < count - 1:
+        step = max(1, round(_SPACING * chosen[-1]))
+        chosen.append(min(count - 1, chosen[-1] + step))
+    return np.array(chosen)
+
+
+def interpolated(years_from_now: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return (..., year) from the values at the chosen years (..., chosen)."""
+    if len(chosen) == len(years_from_now):
+        return values
+    time = np.log1p(years_from_now)
+    return np.asarray(CubicSpline(time[chosen], values, axis=-1)(time))
+
+
+def is_smooth(years_from_now: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> bool:
+    """Return whether the chosen years are enough to interpolate (chosen,) values."""
+    some = np.arange(len(chosen))
+    some = some[(some < _ALWAYS) | (some % 2 == 0) | (some == len(chosen) - 1)]
+    spline = interpolated(years_from_now[chosen], some, values[some])
+    return bool(np.abs(spline - values).max() < _TOLERANCE)

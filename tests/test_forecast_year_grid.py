@@ -1,0 +1,57 @@
+"""Years that are computed, and interpolated ones."""
+
+import numpy as np
+import pytest
+from aitimelines.forecast.year_grid import computed_years, interpolated, is_smooth
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+YEARS = np.append(0.0, 0.4 + np.arange(75))
+CHOSEN = computed_years(len(YEARS))
+
+
+@given(st.integers(1, 3000))
+def test_chosen_years_span_the_grid(count: int) -> None:
+    chosen = computed_years(count)
+    assert (chosen[0], chosen[-1]) == (0, count - 1)
+    assert (np.diff(chosen) >= 1).all()
+    assert (np.diff(chosen)[:8] == 1).all()
+
+
+def test_few_years_are_chosen_of_many() -> None:
+    assert len(CHOSEN) < 0.4 * len(YEARS)
+    assert len(computed_years(9)) == 9
+
+
+@given(st.floats(5, 60), st.floats(0.2, 40), st.floats(0.1, 1))
+def test_what_passes_as_smooth_is_interpolated_within_1e_5(
+    centre: float, width: float, share: float
+) -> None:
+    curve = share * stats.norm.cdf((YEARS - centre) / width)
+    if is_smooth(YEARS, CHOSEN, curve[CHOSEN]):
+        found = interpolated(YEARS, CHOSEN, curve[CHOSEN])
+        np.testing.assert_allclose(found, curve, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("width", [0.0, 0.5, 3.0])
+def test_a_narrow_curve_does_not_pass(width: float) -> None:
+    curve = stats.norm.cdf((YEARS - 47) / max(width, 1e-9))
+    assert not is_smooth(YEARS, CHOSEN, curve[CHOSEN])
+
+
+def test_wide_curves_pass() -> None:
+    curve = 0.8 * stats.lognorm(s=1.0, scale=15.0).cdf(YEARS)
+    assert is_smooth(YEARS, CHOSEN, curve[CHOSEN])
+
+
+def test_all_years_are_left_as_they_are() -> None:
+    values = np.random.default_rng(0).random((3, len(YEARS)))
+    assert interpolated(YEARS, np.arange(len(YEARS)), values) is values
+
+
+def test_replicates_are_interpolated_each() -> None:
+    curves = np.stack([stats.norm.cdf((YEARS - m) / 20) for m in (20, 30)])
+    both = interpolated(YEARS, CHOSEN, curves[:, CHOSEN])
+    each = [interpolated(YEARS, CHOSEN, curve[CHOSEN]) for curve in curves]
+    np.testing.assert_array_equal(both, each)
