@@ -172,7 +172,8 @@ def replicate_means(
     chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer
     count:     of the first ensembles only, default all
 
-    Each yield is (samples done of all ensembles, float64 (ensemble, replicate, node)).
+    Each yield is (samples done of all ensembles, float64 (ensemble, replicate, node)). With several
+    processes (``jax.distributed``) each does its share and only the last yield holds them all.
     Raises ``ValueError`` if ``samples`` does not divide, ``FloatingPointError`` on NaN.
     """
     every, replicates = ensembles.points.shifts.shape[:2]
@@ -186,18 +187,31 @@ def replicate_means(
     total = np.zeros((count * replicates, ensembles.nodes.shape[1]), dtype=np.int64)
     step = chunk * mesh.size
     last = count * replicates * tiles
-    for start in range(0, last, step):
+    processes = jax.process_count()
+    whole = _UNITS_PER_ONE * tiles * TILE
+    for start in range(jax.process_index() * step, last, processes * step):
         wanted = np.arange(start, min(start + step, last))
         row, tile = np.divmod(wanted, tiles)
         places = np.stack([*np.divmod(row, replicates), tile], axis=1).astype(np.int32)
         # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
-        padded = np.resize(places, (step, 3))
-        units, finite = (
-            np.asarray(each)[: len(wanted)]
-            for each in tile_sums(curve, mesh, ensembles, jnp.asarray(padded))
-        )
+        padded = jnp.asarray(np.resize(places, (step, 3)))
+        sums = tile_sums(curve, mesh, ensembles, padded)
+        units, finite = (np.asarray(each)[: len(wanted)] for each in sums)
         if not finite.all():
             raise FloatingPointError(f"NaN or infinity in tile {wanted[~finite][0]}")
         np.add.at(total, row, units)
-        done = int(wanted[-1] + 1) * TILE
-        yield done, total.reshape(count, replicates, -1) / (_UNITS_PER_ONE * tiles * TILE)
+        done = min(start + processes * step, last) * TILE
+        if processes > 1 and done == last * TILE:
+            break
+        yield done, total.reshape(count, replicates, -1) / whole
+    if processes > 1:
+        yield last * TILE, _over_processes(total).reshape(count, replicates, -1) / whole
+
+
+def _over_processes(total: np.ndarray) -> np.ndarray:
+    """Return the sum of the int64 totals of all processes of ``jax.distributed``."""
+    from jax.experimental.multihost_utils import process_allgather
+
+    halves = np.stack([total >> 32, total & 0xFFFFFFFF]).astype(np.uint32)  # JAX has no int64
+    high, low = np.asarray(process_allgather(halves), dtype=np.int64).sum(axis=0)
+    return (high << 32) + low
