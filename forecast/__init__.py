@@ -11,6 +11,7 @@ _PLACES = {
     "run": "engine",
     "fit": "engine",
     "simulate": "engine",
+    "gradient": "sensitivity",
     "load_scenario": "scenario_files",
     "scenario_from_dict": "scenario_files",
     "scenario_ids": "scenario_files",
@@ -20,6 +21,8 @@ _PLACES = {
     "read": "storage",
     "write": "storage",
     "export": "storage",
+    "run_sweep": "sweep",
+    "read_sweep": "sweep_store",
 }
 _MODULES = {"plot": "plots", "data": "datasets"}
 __all__ = ["__version__", *_PLACES, *_MODULES]

@@ -13,7 +13,7 @@ from ..kernels import ensemble, quasi_random
 from ..priors.elicitation import location_scale
 from .config import Prior, RequirementComponent, Scenario, check_horizon
 from .provenance import as_of_date, as_of_year
-from .world import GROWTH, Shared, Structure
+from .world import GROWTH, Direction, Shared, Structure
 
 REPLICATES = 16
 # Measured on the baseline by rank correlation with P(arrival by a year).
@@ -63,47 +63,37 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         paths=tuple(name for _, name in paths),
         by_spending=scenario.compute != "trend",
     )
+    real = partial(_real, dtype=dtype)
+    nothing = real([])
     shared = Shared(
-        fixed=np.array(list(constants.values())),
-        weights=np.array([c.weight for c in requirement.components]),
-        parameters=np.array([c.parameters for c in requirement.components]),
-        years_since_reference=np.array([now - year for year, _ in paths]),
-        display_years_since_reference=np.array(now - requirement.algorithms_year),
+        fixed=real(list(constants.values())),
+        weights=real([c.weight for c in requirement.components]),
+        parameters=real([c.parameters for c in requirement.components]),
+        years_since_reference=real([now - year for year, _ in paths]),
+        display_years_since_reference=real(now - requirement.algorithms_year),
+        direction=Direction(nothing, nothing, nothing, nothing),
     )
-    given = ensemble.Ensemble(
-        inputs=_inputs(list(uncertain.values()), [_batches(c) for c in posterior.values()]),
-        shared=shared,
-        nodes=years - now,
-        points=random_points(scenario.seed, len(uncertain) + len(posterior)),
+    own = list(zip(*uncertain.values(), strict=True)) or [(), (), (), ()]
+    inputs = ensemble.Inputs(
+        rows=tuple(real(_batches(columns)) for columns in posterior.values()),
+        location=real(own[0]),
+        scale=real(own[1]),
+        is_uniform=jnp.asarray(np.array(own[2], dtype=bool)),
+        is_log=jnp.asarray(np.array(own[3], dtype=bool)),
     )
-    return Problem(
-        structure, jax.tree.map(partial(_typed, dtype=dtype), given), years, as_of_date(scenario)
-    )
+    points = random_points(scenario.seed, ensemble.dimension(inputs))
+    made = ensemble.Ensemble(inputs, shared, real(years - now), points)
+    return Problem(structure, made, years, as_of_date(scenario))
 
 
 def random_points(seed: int, dimension: int, replicates: int = REPLICATES) -> quasi_random.Points:
     """Return the quasi-random points of a forecast."""
     key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), 0)
-    return quasi_random.randomise(key, max(1, dimension), replicates)
+    return quasi_random.randomise(key, dimension, replicates)
 
 
-def _typed(leaf: Any, *, dtype: Any) -> jax.Array:
-    """Return a leaf as device array, real numbers in the precision asked for."""
-    array = np.asarray(leaf)
-    return jnp.asarray(array.astype(dtype) if array.dtype == np.float64 else array)
-
-
-def _inputs(
-    uncertain: list[tuple[float, float, bool, bool]], rows: list[np.ndarray]
-) -> ensemble.Inputs:
-    location, scale, is_uniform, is_log = zip(*uncertain, strict=True) if uncertain else ((),) * 4
-    return ensemble.Inputs(
-        rows=tuple(rows),
-        location=np.array(location, dtype=float),
-        scale=np.array(scale, dtype=float),
-        is_uniform=np.array(is_uniform, dtype=bool),
-        is_log=np.array(is_log, dtype=bool),
-    )
+def _real(values: Any, *, dtype: Any) -> jax.Array:
+    return jnp.asarray(np.asarray(values, dtype=dtype))
 
 
 def _influence(name: str) -> int:

@@ -8,8 +8,9 @@ from jax.sharding import Mesh
 from scipy.interpolate import PchipInterpolator
 
 from ..kernels import ensemble
+from .narrow import smoothed
 from .problem import REPLICATES, Problem
-from .world import passage_curve
+from .world import Structure, passage_curve
 from .year_grid import computed_years, interpolated, is_smooth
 
 Progress = Callable[[str, int, int], None]
@@ -28,27 +29,41 @@ def timelines(
 ) -> list[xr.Dataset]:
     """Return the timeline of each problem, the same bits as for it alone.
 
-    problems: of one structure, with the same numbers of years and of posterior rows; they share
+    problems: with the same numbers of years and of posterior rows; those of one structure share
     compiled programs
     samples: of each, see `rounded_samples`
     mesh, chunk: how the work is split; neither changes the answer
     Raises ``ValueError`` if priors leave nothing to compute, or give NaN.
     """
-    found = []
-    for start in range(0, len(problems), BATCH):
-        some = problems[start : start + BATCH]
+    smooth = [smoothed(problem) for problem in problems]
+    mesh = mesh or ensemble.device_mesh()
+    found: dict[int, xr.Dataset] = {}
 
-        def report(what: str, done: int, _: int, before: int = start) -> None:
-            if progress:
-                progress(what, before * samples + done, len(problems) * samples)
+    def report(done: int) -> None:
+        if progress:
+            total = len(problems) * samples
+            progress("simulate: samples", min(len(found) * samples + done, total), total)
 
-        means = _means(some, samples, report, mesh or ensemble.device_mesh(), chunk)
-        found += [timeline(p.years, own) for p, own in zip(some, means, strict=True)]
-    return found
+    for places in _batches(smooth):
+        means = _means([smooth[i] for i in places], samples, report, mesh, chunk)
+        found |= {i: timeline(problems[i].years, own) for i, own in zip(places, means, strict=True)}
+    return [found[i] for i in range(len(problems))]
+
+
+def _batches(problems: Sequence[Problem]) -> list[list[int]]:
+    """Return the places of problems of one structure, at most `BATCH` at a time."""
+    alike: dict[Structure, list[int]] = {}
+    for i, problem in enumerate(problems):
+        alike.setdefault(problem.structure, []).append(i)
+    return [
+        places[start : start + BATCH]
+        for places in alike.values()
+        for start in range(0, len(places), BATCH)
+    ]
 
 
 def _means(
-    problems: Sequence[Problem], samples: int, progress: Progress, mesh: Mesh, chunk: int
+    problems: Sequence[Problem], samples: int, report: Callable[[int], None], mesh: Mesh, chunk: int
 ) -> list[np.ndarray]:
     """Return P(the milestone has been reached) of each replicate, (replicate, year) each.
 
@@ -57,7 +72,7 @@ def _means(
     times = [problem.years - problem.years[0] for problem in problems]
     count = len(times[0])
     chosen = computed_years(count)
-    coarse = _means_at(problems, chosen, samples, progress, mesh, chunk)
+    coarse = _means_at(problems, chosen, samples, report, mesh, chunk)
     for problem, own in zip(problems, coarse, strict=True):
         if own[:, 0].max() > 1 - _LEAST_WAITING:
             raise ValueError(
@@ -74,7 +89,7 @@ def _means(
     # As many years at a time as before, in the same compiled program.
     for start in range(0, len(rest) if rough else 0, len(chosen)):
         some = np.resize(rest[start : start + len(chosen)], len(chosen))
-        fine = _means_at([problems[i] for i in rough], some, samples, progress, mesh, chunk)
+        fine = _means_at([problems[i] for i in rough], some, samples, report, mesh, chunk)
         for i, own in zip(rough, fine, strict=True):
             found[i][:, some] = own
     return found
@@ -84,7 +99,7 @@ def _means_at(
     problems: Sequence[Problem],
     chosen: np.ndarray,
     samples: int,
-    progress: Progress,
+    report: Callable[[int], None],
     mesh: Mesh,
     chunk: int,
 ) -> np.ndarray:
@@ -104,7 +119,7 @@ def _means_at(
     try:
         for done, so_far in running:
             means = so_far
-            progress("simulate: samples", done, samples * count)
+            report(done)
     except FloatingPointError as error:
         raise ValueError(
             f"simulation: got {error}, expected priors without values too small or too large"

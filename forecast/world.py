@@ -1,12 +1,14 @@
 """One draw of a scenario: from its inputs to a world, a path and the mass that has arrived."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import Array
+from jax.scipy.special import ndtr
 
 from ..kernels import ensemble, first_passage
 from ..kernels.compute_growth import Trend, growth_oom_per_year
@@ -18,14 +20,17 @@ from ..kernels.effective_compute import (
     log10_effective_compute,
     log10_physical_compute,
 )
-from ..kernels.requirement import mixture_cumulative
+from ..kernels.requirement import mixture_cumulative, quantile
 
 GROWTH = ("doubling_time_years", "long_run_doubling_time_years", "slowdown_half_life_years")
 
 
 @dataclass(frozen=True)
 class Structure:
-    """What a forecast's compiled program depends on; all else is data, and does not recompile."""
+    """What a forecast's compiled program depends on; all else is data, and does not recompile.
+
+    direction: inputs that span a direction which is integrated out in place of the requirement
+    """
 
     columns: tuple[str, ...]
     uncertain: tuple[str, ...]
@@ -36,6 +41,20 @@ class Structure:
     path_of_component: tuple[int, ...]
     paths: tuple[str, ...]
     by_spending: bool
+    direction: tuple[str, ...] = ()
+
+
+class Direction(NamedTuple):
+    """A line through the standard normal inputs, along which effective compute rises.
+
+    along: (1 + input,), of length 1; the first is the quantile of the requirement
+    location, scale, is_log: (input,), as in `ensemble.Inputs`, of `Structure.direction`
+    """
+
+    along: Array
+    location: Array
+    scale: Array
+    is_log: Array
 
 
 class Shared(NamedTuple):
@@ -45,6 +64,7 @@ class Shared(NamedTuple):
     years_since_reference: (path,), now minus the year of the algorithms the FLOP are counted in;
         components with the same year and algorithmic progress share a path of effective compute
     display_years_since_reference: scalar, the same for the path that is shown
+    direction: that is integrated out, if any is
     """
 
     fixed: Array
@@ -52,9 +72,10 @@ class Shared(NamedTuple):
     parameters: Array
     years_since_reference: Array
     display_years_since_reference: Array
+    direction: Direction
 
 
-def _named(structure: Structure, values: Array, shared: Shared) -> dict[str, Array]:
+def _named(structure: Structure, values: Iterable[Array], shared: Shared) -> dict[str, Array]:
     """Return the numbers of one draw by their dotted names."""
     drawn = zip((*structure.columns, *structure.uncertain), values, strict=True)
     return dict(drawn) | dict(zip(structure.fixed, shared.fixed, strict=True))
@@ -104,11 +125,17 @@ def _progress(number: dict[str, Array], component: str) -> Gain:
     return common._replace(ceiling_oom=ceiling)
 
 
-def _reached(structure: Structure, world: World, shared: Shared, years_from_now: Array) -> Array:
+def _paths(
+    structure: Structure, values: Iterable[Array], shared: Shared, years_from_now: Array
+) -> tuple[Array, ...]:
+    """Return E(t) of one draw for each kind of algorithms."""
+    world = _world(structure, _named(structure, values, shared))
+    since = shared.years_since_reference
+    return log10_effective_compute(world, since, years_from_now, by_spending=structure.by_spending)
+
+
+def _reached(structure: Structure, paths: Sequence[Array], shared: Shared) -> Array:
     """Return F_R(E(t)), the probability that the milestone has been reached in a world by t."""
-    paths = log10_effective_compute(
-        world, shared.years_since_reference, years_from_now, by_spending=structure.by_spending
-    )
     of_component = [paths[i] for i in structure.path_of_component]
     return mixture_cumulative(structure.kinds, shared.weights, shared.parameters, of_component)
 
@@ -118,10 +145,76 @@ def passage_curve(structure: Structure) -> ensemble.Curve:
     """Return the curve of a draw: the mass that has arrived by a year."""
 
     def curve(values: Array, shared: Shared, years_from_now: Array) -> Array:
-        world = _world(structure, _named(structure, values, shared))
-        return _reached(structure, world, shared, years_from_now)
+        return _reached(structure, _paths(structure, values, shared, years_from_now), shared)
+
+    return _by_direction(structure) if structure.direction else curve
+
+
+def mean_path(structure: Structure, values: Array, shared: Shared, years_from_now: Array) -> Array:
+    """Return effective compute [log10 FLOP] as the components of the requirement count it."""
+    paths = _paths(structure, values, shared, years_from_now)
+    weighted = [
+        w * paths[i] for w, i in zip(shared.weights, structure.path_of_component, strict=True)
+    ]
+    return sum(weighted) / jnp.sum(shared.weights)
+
+
+_BISECTIONS = 11
+_MOST_Z = 6.5  # standard deviations
+
+
+def _by_direction(structure: Structure) -> ensemble.Curve:
+    """Return the curve of a draw with a direction integrated out, not the requirement.
+
+    For a narrow requirement, integrating it out leaves a jump. Instead, inputs and requirement move
+    along a line, and what has arrived by t is the part of the line's normal distribution beyond the
+    point at which effective compute reaches the requirement (pre-integration along an active
+    direction: Liu & Owen 2023, "Preintegration via active subspace").
+    """
+    names = (*structure.columns, *structure.uncertain)
+    places = [names.index(name) for name in structure.direction]
+
+    def curve(values: Array, shared: Shared, years_from_now: Array) -> Array:
+        line, given = shared.direction, list(values)
+        own = jnp.stack([given[place] for place in places])
+        base = (jnp.where(line.is_log, jnp.log(own), own) - line.location) / line.scale
+        # A reflection turns the first axis, which no draw needs any more, into the direction.
+        mirror = line.along.at[0].add(-1)
+        beside = jnp.concatenate([jnp.zeros(1, base.dtype), base])
+        beside = beside - mirror * (mirror @ beside) * (2 / (mirror @ mirror))
+
+        def excess(s: Array, component: int) -> Array:
+            # Input by input and not as an array: so it stays one loop over the draws.
+            z = [start + s * slope for start, slope in zip(beside, line.along, strict=True)]
+            moved = list(given)
+            for i, place in enumerate(places):
+                value = line.location[i] + line.scale[i] * z[i + 1]
+                moved[place] = jnp.where(line.is_log[i], jnp.exp(value), value)
+            path = _paths(structure, moved, shared, years_from_now)
+            kind, parameters = structure.kinds[component], shared.parameters[component]
+            return path[structure.path_of_component[component]] - quantile(kind, parameters, z[0])
+
+        parts = [
+            shared.weights[k] * _part_above_zero(partial(excess, component=k), base.dtype)
+            for k in range(len(structure.kinds))
+        ]
+        return sum(parts[1:], parts[0])
 
     return curve
+
+
+def _part_above_zero(rising: Callable[[Array], Array], dtype: Any) -> Array:
+    """Return P(rising(z) > 0) for standard normal z, by bisection."""
+    width = 2 * _MOST_Z * 0.5 ** jnp.arange(1, _BISECTIONS + 1, dtype=dtype)
+
+    # One number is carried, because XLA would compute the path anew for each.
+    def halve(k: Array, low: Array) -> Array:
+        middle = low + width[k]
+        return jnp.where(rising(middle) < 0, middle, low)
+
+    low = jax.lax.fori_loop(0, _BISECTIONS, halve, jnp.full((), -_MOST_Z, dtype))
+    # The middle of what is left: off by little, and as often too high as too low.
+    return ndtr(-(low + 0.5 * width[-1]))
 
 
 @cache
@@ -131,7 +224,7 @@ def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
     def paths(values: Array, u: Array, shared: Shared, years: Array) -> dict[str, Array]:
         number = _named(structure, values, shared)
         world = _world(structure, number)
-        reached = _reached(structure, world, shared, years)
+        reached = _reached(structure, _paths(structure, values, shared, years), shared)
         _, waiting = first_passage.passage_mass(reached)
 
         def gain(name: str) -> Array:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 from jax.lax import erf
-from jax.scipy.special import expit
+from jax.scipy.special import expit, log_ndtr, ndtr
 
 _ROOT_HALF = 0.5**0.5
 KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
@@ -54,3 +54,20 @@ def mixture_cumulative(
         weights[k] * cumulative(kind, parameters[k], log10_flop[k]) for k, kind in enumerate(kinds)
     ]
     return sum(parts[1:], parts[0])
+
+
+def quantile(kind: str, parameters: Array, z: Array) -> Array:
+    """Return the log10 requirement at the standard normal quantile ``z``.
+
+    parameters: (3,), as in `cumulative`, of which this is the inverse.
+    """
+    first, second, third = parameters[0], parameters[1], parameters[2]
+    if kind == "normal":
+        return first + second * z
+    if kind == "two_piece_normal":
+        return first + z * jnp.where(z < 0, second, third)
+    if kind == "uniform":
+        return first + (second - first) * ndtr(z)
+    if kind == "logistic":
+        return first + second * (log_ndtr(z) - log_ndtr(-z))
+    raise ValueError(f"requirement kind: got {kind!r}, expected one of {KINDS}")

@@ -7,7 +7,7 @@ import pytest
 from aitimelines.kernels import ensemble, quasi_random
 from aitimelines.kernels.ensemble import Inputs
 from aitimelines.kernels.first_passage import first_passage_year, passage_mass, running_maximum
-from aitimelines.kernels.requirement import KINDS, cumulative, mixture_cumulative
+from aitimelines.kernels.requirement import KINDS, cumulative, mixture_cumulative, quantile
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
@@ -15,6 +15,7 @@ from scipy import stats
 YEARS = np.linspace(0, 80, 321, dtype=np.float32)
 LOG10_FLOP = np.linspace(15, 60, 451)
 CUMULATIVE = jax.jit(cumulative, static_argnums=0)
+QUANTILE = jax.jit(quantile, static_argnums=0)
 MIXTURE = jax.jit(mixture_cumulative, static_argnums=0)
 MASS = jax.jit(passage_mass)
 RUNNING_MAXIMUM = jax.jit(running_maximum)
@@ -70,6 +71,15 @@ def mixture(weights: list[float], log10_flop: np.ndarray) -> np.ndarray:
 
 
 KINDS_MIXED = ("normal", "two_piece_normal", "uniform", "logistic")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.floats(-5, 5))
+def test_the_quantile_is_the_inverse(kind: str, z: float) -> None:
+    parameters = [30.0, 34.0, 0.0] if kind == "uniform" else [33.0, 2.0, 0.7]
+    with jax.enable_x64(True):
+        required = QUANTILE(kind, jnp.array(parameters), jnp.float64(z))
+    assert at(kind, parameters, np.asarray(required)) == pytest.approx(stats.norm.cdf(z), abs=1e-9)
 
 
 def test_every_kind_is_in_the_mixture_tested_here() -> None:

@@ -1,0 +1,161 @@
+"""Gradients of a forecast, and forecasts of narrow requirements."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from aitimelines.forecast import sensitivity
+from aitimelines.forecast.config import Scenario
+from aitimelines.forecast.narrow import smoothed
+from aitimelines.forecast.problem import Problem, prepare
+from aitimelines.forecast.scenario_files import scenario_from_dict
+from aitimelines.forecast.timeline import timelines
+from aitimelines.forecast.world import _part_above_zero
+from aitimelines.kernels import ensemble
+from scipy import stats
+
+SAMPLES = 2**14
+
+
+def growth(doubling: list[float], long_run: list[float]) -> dict[str, Any]:
+    return {
+        "doubling_time_years": {"lognormal": doubling},
+        "long_run_doubling_time_years": {"lognormal": long_run},
+        "slowdown_half_life_years": {"lognormal": [2.0, 12.0]},
+    }
+
+
+def scenario(components: list[dict[str, Any]], **level: Any) -> Scenario:
+    """Return a scenario without fits."""
+    compute = {"log10_level": {"normal": [26.0, 27.0]}, "level_year": 2026.0} | level
+    return scenario_from_dict(
+        {
+            "id": "small",
+            "title": "Priors alone",
+            "prior_set": "baseline",
+            "compute": "trend",
+            "as_of": "2026-01-01",
+            "horizon_year": 2070,
+            "samples": SAMPLES,
+            "seed": 3,
+            "training_compute": {"fit": False} | compute | growth([0.35, 0.8], [1.2, 6.0]),
+            "spending": {"fit": False, "log10_level": 8.8, "level_year": 2025.0}
+            | growth([0.5, 1.2], [4.0, 30.0]),
+            "price_performance": {
+                "fit": False,
+                "log10_level": {"uniform": [17.4, 18.0]},
+                "level_year": 2024.0,
+            }
+            | growth([1.5, 3.0], [2.5, 15.0]),
+            "algorithmic_progress": {"fit": False} | growth([0.4, 1.6], [1.0, 12.0]),
+            "requirement": {
+                "milestone": "m",
+                "algorithms_year": 2022.0,
+                "none_weight": 0.1,
+                "components": components,
+            },
+        }
+    )
+
+
+WIDE = [
+    {"name": "a", "weight": 0.5, "normal": [29.0, 37.0]},
+    {"name": "b", "weight": 0.4, "two_piece_normal": [29.0, 32.0, 37.0]},
+]
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    found = sensitivity.gradient(scenario(WIDE), {}, by_year=2040)
+    slopes = found["probability_gradient"].to_pandas()
+    step = 0.02
+
+    def p(**level: Any) -> float:
+        (tree,) = timelines([prepare(scenario(WIDE, **level), {}, dtype=np.float32)], SAMPLES)
+        return float(tree["arrival_cdf"].sel(year=2040))
+
+    sd = 0.5 / 1.6448536
+    up, down = ([26 + move, 27 + move] for move in (step * sd, -step * sd))
+    difference = p(log10_level={"normal": up}) - p(log10_level={"normal": down})
+    # The distribution is a multiple of 2^-20 divided by what is left now.
+    expected = difference / (2 * step)
+    assert slopes["training_compute.log10_level"] == pytest.approx(expected, abs=3e-5)
+    assert float(found["probability"]) == pytest.approx(p(), abs=1e-4)
+
+
+def test_gradients_have_the_sign_of_their_input() -> None:
+    found = sensitivity.gradient(scenario(WIDE), {}, by_year=2040)
+    slopes = found["probability_gradient"].to_pandas()
+    assert (np.diff(slopes.abs()) <= 0).all()
+    assert slopes["algorithmic_progress.doubling_time_years"] < 0
+    assert slopes["post_training.ceiling_oom"] > 0
+    assert slopes["price_performance.log10_level"] > 0
+    assert slopes["spending.doubling_time_years"] == 0  # compute follows its trend
+    assert float(found["probability_gradient_mcse"].max()) < 2e-3
+
+
+@pytest.mark.parametrize("year", [2026.0, 2071.0, float("nan")])
+def test_a_year_that_is_not_ahead_is_refused(year: float) -> None:
+    with pytest.raises(
+        ValueError, match=r"^by_year: got .*, expected after 2026.00 and up to 2070"
+    ):
+        sensitivity.gradient(scenario(WIDE), {}, by_year=year)
+
+
+# Narrow requirements
+
+NARROW = [
+    {"name": "a", "weight": 0.5, "normal": [31.7, 32.3]},
+    {"name": "b", "weight": 0.4, "two_piece_normal": [32.8, 33.2, 33.6], "algorithms_year": 2020.0},
+]
+
+
+def problem(components: list[dict[str, Any]]) -> Problem:
+    return prepare(scenario(components), {}, dtype=np.float32)
+
+
+def test_a_wide_requirement_is_integrated_out() -> None:
+    given = problem(WIDE)
+    assert smoothed(given) is given
+
+
+def test_a_direction_is_integrated_out_where_the_requirement_is_narrow() -> None:
+    direction = smoothed(problem(NARROW))
+    assert {"algorithmic_progress.doubling_time_years", "training_compute.log10_level"} <= set(
+        direction.structure.direction
+    )
+    along = dict(
+        zip(
+            direction.structure.direction,
+            direction.ensemble.shared.direction.along[1:],
+            strict=True,
+        )
+    )
+    assert (
+        along["algorithmic_progress.doubling_time_years"]
+        < 0
+        < along["training_compute.log10_level"]
+    )
+    assert np.linalg.norm(direction.ensemble.shared.direction.along) == pytest.approx(1, abs=1e-6)
+
+
+def test_a_narrow_requirement_has_the_same_forecast_with_less_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = problem(NARROW)
+    (by_direction,) = timelines([given], SAMPLES)
+    monkeypatch.setattr("aitimelines.forecast.timeline.smoothed", lambda problem: problem)
+    (by_requirement,) = timelines([given], 2 * SAMPLES, mesh=ensemble.device_mesh(2))
+    difference = by_direction["arrival_cdf"] - by_requirement["arrival_cdf"]
+    error = np.hypot(by_direction["arrival_cdf_mcse"], by_requirement["arrival_cdf_mcse"])
+    # 45 years that move together, and bisection to 13 / 2^12 of a standard deviation.
+    assert (abs(difference) <= 4.5 * error + 5e-5).all()
+    worst, theirs = (float(t["arrival_cdf_mcse"].max()) for t in (by_direction, by_requirement))
+    assert worst < 0.5 * theirs
+
+
+@pytest.mark.parametrize("shift", [-20.0, -1.0, 0.0, 0.7, 20.0])
+def test_the_part_of_a_line_above_zero(shift: float) -> None:
+    part = jax.jit(lambda up: _part_above_zero(lambda z: 2 * z + up, np.float32))
+    # Off by at most half of the last interval times the density.
+    assert float(part(np.float32(shift))) == pytest.approx(stats.norm.cdf(shift / 2), abs=1.3e-3)
