@@ -61,6 +61,8 @@ def write_text(path: Path, text: str) -> None:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())  # the name must not be there before the content
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     finally:

@@ -13,7 +13,20 @@ from .datasets import decimal_year, table_info
 RECORDS = ("training_compute", "spending", "price_performance", "algorithmic_progress")
 _FIT_PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "arviz-stats")
 _FORECAST_PACKAGES = ("aitimelines", *_FIT_PACKAGES, "xarray", "zarr", "matplotlib")
-_FIT_MODULES = ("inference.py", "importance.py", "records.py", "checks.py", "history/trend.py")
+_FIT_MODULES = (
+    "inference.py",
+    "importance.py",
+    "student_mixture.py",
+    "nuts.py",
+    "records.py",
+    "checks.py",
+    "history/trend.py",
+)
+# Fields of a section that its fit does not read: they say how the record goes on.
+NOT_FITTED = {
+    *("long_run_doubling_time_years", "slowdown_half_life_years"),
+    *("log10_ceiling", "ceiling_oom"),
+}
 
 
 def fitted_records(scenario: Scenario) -> list[str]:
@@ -55,10 +68,9 @@ def fit_key(scenario: Scenario, name: str) -> dict[str, Any]:
     source = hashlib.sha256()
     for module in (*_FIT_MODULES, f"history/{name}.py", "history/training_compute.py"):
         source.update(files(__package__).joinpath(module).read_bytes())
-    section = getattr(scenario, name).model_dump(mode="json", exclude_none=True)
     return {
         "record": name,
-        "section": _without_sources(section),
+        "section": fitted_section(scenario, name),
         "inference": scenario.inference.model_dump(mode="json"),
         "as_of": as_of_date(scenario),
         "seed": scenario.seed,
@@ -66,6 +78,13 @@ def fit_key(scenario: Scenario, name: str) -> dict[str, Any]:
         "versions": {package: version(package) for package in _FIT_PACKAGES},
         "source": source.hexdigest(),
     }
+
+
+def fitted_section(scenario: Scenario, name: str) -> dict[str, Any]:
+    """Return what a section says that its fit depends on, as plain values."""
+    section = getattr(scenario, name)
+    plain = section.model_dump(mode="json", exclude_none=True, exclude=NOT_FITTED)
+    return _without_sources(plain)
 
 
 def _without_sources(value: Any) -> Any:
@@ -76,16 +95,23 @@ def _without_sources(value: Any) -> Any:
 
 def forecast_key(scenario: Scenario) -> dict[str, Any]:
     """Return everything that a result depends on: its fits, the scenario, all code, versions."""
+    return {
+        "scenario": scenario.model_dump(mode="json"),
+        "as_of": as_of_date(scenario),
+        "fits": {name: fit_key(scenario, name) for name in fitted_records(scenario)},
+        **code_key(),
+    }
+
+
+def code_key() -> dict[str, Any]:
+    """Return what every result depends on: the versions of packages, and all our code."""
     source = hashlib.sha256()
-    for package in ("forecast", "kernels", "priors"):
+    for package in ("forecast", "forecast.history", "kernels", "priors"):
         folder = files(f"aitimelines.{package}")
         for entry in sorted(folder.iterdir(), key=lambda item: item.name):
             if entry.name.endswith(".py"):
                 source.update(entry.read_bytes())
     return {
-        "scenario": scenario.model_dump(mode="json"),
-        "as_of": as_of_date(scenario),
-        "fits": {name: fit_key(scenario, name) for name in fitted_records(scenario)},
         "versions": {package: version(package) for package in _FORECAST_PACKAGES},
         "source": source.hexdigest(),
     }

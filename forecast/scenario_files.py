@@ -38,16 +38,21 @@ def scenario_text(name: str | Path) -> str:
             f"scenario: no scenario {str(name)!r}, expected one of {', '.join(scenario_ids())} "
             f"or the path of a .toml file{hint}"
         )
+    return read_text(path, "scenario")
+
+
+def read_text(path: Path, what: str) -> str:
+    """Return the text of a TOML file; ``ValueError`` saying of ``what`` why it cannot be read."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
         if len(content) > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes, expected a scenario file")
+            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes, expected a {what} file")
         return content.decode()
     except UnicodeDecodeError:
-        raise ValueError(f"scenario: {str(path)!r} is not text, expected TOML") from None
+        raise ValueError(f"{what}: {str(path)!r} is not text, expected TOML") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"scenario: cannot read {str(path)!r}: {error}") from None
+        raise ValueError(f"{what}: cannot read {str(path)!r}: {error}") from None
 
 
 def load_scenario(name: str | Path, **overrides: Any) -> Scenario:
@@ -74,7 +79,7 @@ def scenario_from_dict(values: Mapping[str, Any], *, name: str = "scenario") -> 
     try:
         return Scenario.model_validate(merged)
     except ValidationError as error:
-        raise ValueError(f"{name}: {_sentence(error)}") from None
+        raise ValueError(f"{name}: {sentence(error)}") from None
 
 
 def to_toml(scenario: Scenario) -> str:
@@ -132,14 +137,14 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _sentence(error: ValidationError) -> str:
+def sentence(error: ValidationError, model: type[BaseModel] = Scenario) -> str:
     """Return the first problem in one sentence, with the nearest name for an unknown key."""
     problems = error.errors(include_url=False)
     unknown = [p for p in problems if p["type"] == "extra_forbidden"]
     problem = (unknown or problems)[0]
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
-        names = _field_names(problem["loc"][:-1])
+        names = _field_names(problem["loc"][:-1], model)
         near = get_close_matches(str(problem["loc"][-1]), names, n=1, cutoff=0.4)
         hint = f"; did you mean {near[0]!r}?" if near else f", expected one of {', '.join(names)}"
         return f"unknown key {place}{hint}"
@@ -153,9 +158,8 @@ def _sentence(error: ValidationError) -> str:
     return f"{place}: got {got}, expected: {message[0].lower()}{message[1:]}"
 
 
-def _field_names(location: tuple[int | str, ...]) -> list[str]:
+def _field_names(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     """Return the valid keys of the table at ``location``."""
-    model: type[BaseModel] = Scenario
     for part in location:
         if isinstance(part, int):
             continue

@@ -1,7 +1,9 @@
 """Named, cited sets of priors, one TOML file each in `sets/`."""
 
+import copy
 import tomllib
 from difflib import get_close_matches
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -24,6 +26,10 @@ def load_prior_set(name: str) -> dict[str, Any]:
         near = get_close_matches(name, names, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"prior_set: no set named {name!r}, expected one of {names}{hint}")
+    return copy.deepcopy(_sections(name))
+
+
+@cache
+def _sections(name: str) -> dict[str, Any]:
     text = files(__package__).joinpath("sets", f"{name}.toml").read_text(encoding="utf-8")
-    sections = tomllib.loads(text)
-    return {key: value for key, value in sections.items() if isinstance(value, dict)}
+    return {key: value for key, value in tomllib.loads(text).items() if isinstance(value, dict)}
