@@ -12,6 +12,7 @@ _PLACES = {
     "fit": "engine",
     "simulate": "engine",
     "gradient": "sensitivity",
+    "requirement_variants": "variants",
     "load_scenario": "scenario_files",
     "scenario_from_dict": "scenario_files",
     "scenario_ids": "scenario_files",

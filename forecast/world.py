@@ -150,13 +150,21 @@ def passage_curve(structure: Structure) -> ensemble.Curve:
     return _by_direction(structure) if structure.direction else curve
 
 
+@cache
+def paths_curve(structure: Structure) -> Callable[[Array, Shared, Array], Array]:
+    """Return the function of a draw: log10 effective compute of each path in a year, (path,)."""
+
+    def paths(values: Array, shared: Shared, years_from_now: Array) -> Array:
+        return jnp.stack(_paths(structure, values, shared, years_from_now))
+
+    return paths
+
+
 def mean_path(structure: Structure, values: Array, shared: Shared, years_from_now: Array) -> Array:
     """Return effective compute [log10 FLOP] as the components of the requirement count it."""
-    paths = _paths(structure, values, shared, years_from_now)
-    weighted = [
-        w * paths[i] for w, i in zip(shared.weights, structure.path_of_component, strict=True)
-    ]
-    return sum(weighted) / jnp.sum(shared.weights)
+    paths = paths_curve(structure)(values, shared, years_from_now)
+    of_component = paths[jnp.asarray(structure.path_of_component)]
+    return shared.weights @ of_component / jnp.sum(shared.weights)
 
 
 _BISECTIONS = 11

@@ -32,7 +32,7 @@ LAYERS = (
     {"problem", "year_grid"},
     {"narrow"},
     {"timeline"},
-    {"sensitivity"},
+    {"sensitivity", "variants"},
     {"engine"},
     {"plot_page"},
     {"plot_fits"},

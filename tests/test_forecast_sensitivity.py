@@ -11,6 +11,7 @@ from aitimelines.forecast.narrow import smoothed
 from aitimelines.forecast.problem import Problem, prepare
 from aitimelines.forecast.scenario_files import scenario_from_dict
 from aitimelines.forecast.timeline import timelines
+from aitimelines.forecast.variants import requirement_variants
 from aitimelines.forecast.world import _part_above_zero
 from aitimelines.kernels import ensemble
 from scipy import stats
@@ -100,6 +101,42 @@ def test_a_year_that_is_not_ahead_is_refused(year: float) -> None:
         ValueError, match=r"^by_year: got .*, expected after 2026.00 and up to 2070"
     ):
         sensitivity.gradient(scenario(WIDE), {}, by_year=year)
+
+
+# Many requirements for the same worlds
+
+
+def test_variants_are_the_forecasts_of_their_requirements() -> None:
+    base = scenario(WIDE)
+    table = base.requirement.model_dump()
+    other = [
+        {"name": "a", "weight": 0.2, "logistic": [28.0, 38.0]},
+        {"name": "b", "weight": 0.3, "uniform": [28.0, 39.0]},
+        {"name": "c", "weight": 0.4, "normal": [33.0, 34.645]},  # half an OOM
+    ]
+    asked = [
+        table,
+        {**table, "components": other},
+        {
+            **table,
+            "none_weight": 0.6,
+            "components": [{"name": "only", "weight": 0.4, "normal": [29.0, 37.0]}],
+        },
+    ]
+    found = requirement_variants(base, {}, asked)
+    for requirement, ours in zip(asked, found, strict=True):
+        alone = scenario_from_dict(base.model_dump() | {"requirement": requirement})
+        (expected,) = timelines([prepare(alone, {}, dtype=np.float32)], SAMPLES)
+        for name in ("arrival_cdf", "arrival_cdf_mcse"):
+            # Rounding to cells: 1/64 x density / sqrt(12 x draws), at most 1e-5 here, thrice.
+            np.testing.assert_allclose(ours[name], expected[name], rtol=0, atol=3e-5, err_msg=name)
+
+
+def test_a_variant_with_other_algorithms_is_refused() -> None:
+    base = scenario(WIDE)
+    table = base.requirement.model_dump()
+    with pytest.raises(ValueError, match="^requirement 1: got components that count on other"):
+        requirement_variants(base, {}, [table, {**table, "algorithms_year": 2020.0}])
 
 
 # Narrow requirements
