@@ -71,7 +71,7 @@ def simulate(
     *,
     progress: Progress | None = None,
     devices: int | None = None,
-    chunk: int = 16,
+    chunk: int | None = None,
     dtype: Any = np.float32,
 ) -> xr.DataTree:
     """Return the forecast of a scenario whose record has been fitted.

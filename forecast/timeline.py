@@ -25,7 +25,7 @@ def timelines(
     *,
     progress: Progress | None = None,
     mesh: Mesh | None = None,
-    chunk: int = 16,
+    chunk: int | None = None,
 ) -> list[xr.Dataset]:
     """Return the timeline of each problem, the same bits as for it alone.
 
@@ -63,7 +63,11 @@ def _batches(problems: Sequence[Problem]) -> list[list[int]]:
 
 
 def _means(
-    problems: Sequence[Problem], samples: int, report: Callable[[int], None], mesh: Mesh, chunk: int
+    problems: Sequence[Problem],
+    samples: int,
+    report: Callable[[int], None],
+    mesh: Mesh,
+    chunk: int | None,
 ) -> list[np.ndarray]:
     """Return P(the milestone has been reached) of each replicate, (replicate, year) each.
 
@@ -101,7 +105,7 @@ def _means_at(
     samples: int,
     report: Callable[[int], None],
     mesh: Mesh,
-    chunk: int,
+    chunk: int | None,
 ) -> np.ndarray:
     """Return the means at some of the years, (problem, replicate, chosen)."""
     (structure,) = {problem.structure for problem in problems}

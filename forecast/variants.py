@@ -33,8 +33,9 @@ def requirement_variants(
 
     The worlds are simulated once and effective compute kept as a histogram of 1/64 OOM cells, so
     that a requirement costs a fraction of a millisecond. Differs from the timeline of `simulate`
-    by the rounding to cells, about 0.005 x density per OOM / sqrt(samples). Raises ``ValueError`` for a
-    requirement that is not valid, or is already met in all draws, or counts on other algorithms.
+    by the rounding to cells, about 0.005 x density per OOM / sqrt(samples).
+
+    Raises ``ValueError`` for a requirement that is not valid or counts on other algorithms.
     """
     values = scenario.model_dump()
     variants = [

@@ -20,7 +20,7 @@ from .quasi_random import BITS, Points, below, block_at, normal, uniform
 TILE = 1024
 _MOST_TILES = 2**BITS // TILE  # of a replicate: after 2^32 points they would repeat
 _UNITS_PER_ONE = 2**20  # so that the sum over a tile stays below 2^31
-_TOGETHER_ON_ACCELERATORS = 256  # tiles evaluated at once, to fill a GPU or TPU
+_ON_ACCELERATORS = 256  # tiles in a call, to fill a GPU or TPU
 
 Curve = Callable[[Array, Any, Array], Array]
 
@@ -120,18 +120,20 @@ def _tile(curve: Curve, ensembles: Ensemble, place: Array) -> tuple[Array, Array
     return jnp.sum(units, axis=1), jnp.isfinite(found).all()
 
 
-@partial(jax.jit, static_argnames=("curve", "mesh"))
-def tile_sums(curve: Curve, mesh: Mesh, ensembles: Ensemble, places: Array) -> tuple[Array, Array]:
+@partial(jax.jit, static_argnames=("curve", "mesh", "together"))
+def tile_sums(
+    curve: Curve, mesh: Mesh, together: int, ensembles: Ensemble, places: Array
+) -> tuple[Array, Array]:
     """Return `_tile` of each of some places, (tile, node) and (tile,), on all devices of a mesh.
 
-    curve:  of one draw, (values (input,), shared, node) -> value in [0, 1]
-    places: int32 (tile, 3), a multiple of the device count long
+    curve:    of one draw, (values (input,), shared, node) -> value in [0, 1]
+    together: tiles that a device evaluates side by side
+    places:   int32 (tile, 3), a multiple of the device count long
     """
-    together = 1 if mesh.devices.flat[0].platform == "cpu" else _TOGETHER_ON_ACCELERATORS
 
     def on_one_device(ensembles: Ensemble, places: Array) -> tuple[Array, Array]:
         one = partial(_tile, curve, ensembles)
-        return jax.lax.map(one, places, batch_size=None if together == 1 else together)
+        return jax.lax.map(one, places, batch_size=together if together > 1 else None)
 
     everywhere, split = PartitionSpec(), PartitionSpec("tile")
     return jax.shard_map(
@@ -161,7 +163,8 @@ def replicate_means(
     samples: int,
     *,
     mesh: Mesh,
-    chunk: int = 16,
+    chunk: int | None = None,
+    together: int | None = None,
     count: int | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (samples done, running means); the last holds the means of each replicate.
@@ -169,7 +172,10 @@ def replicate_means(
     curve:     of one draw, (values (input,), shared, node) -> value in [0, 1]
     ensembles: of `stack`
     samples:   of one ensemble in all its replicates, a multiple of replicates x TILE
-    chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer
+    chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer;
+               default 16 on a CPU, 256 on accelerators
+    together:  of these, how many side by side; default 1 on a CPU, for its caches, and all on
+               accelerators, to fill them
     count:     of the first ensembles only, default all
 
     Each yield is (samples done of all ensembles, float64 (ensemble, replicate, node)). With several
@@ -184,6 +190,9 @@ def replicate_means(
             f"samples: got {samples}, expected a multiple of {replicates} replicates x {TILE}, "
             "at most 2^32 a replicate"
         )
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    chunk = chunk or (16 if on_cpu else _ON_ACCELERATORS)
+    together = together or (1 if on_cpu else chunk)
     total = np.zeros((count * replicates, ensembles.nodes.shape[1]), dtype=np.int64)
     step = chunk * mesh.size
     last = count * replicates * tiles
@@ -195,7 +204,7 @@ def replicate_means(
         places = np.stack([*np.divmod(row, replicates), tile], axis=1).astype(np.int32)
         # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
         padded = jnp.asarray(np.resize(places, (step, 3)))
-        sums = tile_sums(curve, mesh, ensembles, padded)
+        sums = tile_sums(curve, mesh, together, ensembles, padded)
         units, finite = (np.asarray(each)[: len(wanted)] for each in sums)
         if not finite.all():
             raise FloatingPointError(f"NaN or infinity in tile {wanted[~finite][0]}")

@@ -1,8 +1,8 @@
 """How effective compute is distributed over draws, year by year.
 
 One histogram serves any number of requirements: P(reached by t) is the sum over cells of the part
-of draws in the cell times F_R at its centre. The rounding to cells is off by F_R'' x CELL_OOM^2 / 24
-on average, and by F_R' x CELL_OOM / sqrt(12 x draws) at random.
+of draws in the cell times F_R at its centre. The rounding to cells is off by
+F_R'' x CELL_OOM^2 / 24 on average, and by F_R' x CELL_OOM / sqrt(12 x draws) at random.
 """
 
 from collections.abc import Callable

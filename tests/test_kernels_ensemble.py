@@ -98,6 +98,18 @@ def test_bits_do_not_depend_on_chunk_or_devices(
     assert means(3, devices=devices, chunk=chunk).tobytes() == reference.tobytes()
 
 
+@pytest.mark.parametrize("together", [2, 5])
+def test_bits_do_not_depend_on_how_many_tiles_run_side_by_side(
+    reference: np.ndarray, together: int
+) -> None:
+    """As on accelerators, on which all tiles of a call do."""
+    given, mesh = alone(inputs(), points()), ensemble.device_mesh(1)
+    steps = replicate_means(
+        curve, given, REPLICATES * 3 * TILE, mesh=mesh, chunk=10, together=together
+    )
+    assert last(steps).tobytes() == reference.tobytes()
+
+
 def test_bits_do_not_depend_on_how_many_devices_the_process_has(reference: np.ndarray) -> None:
     environment = os.environ | {"XLA_FLAGS": ""}
     done = subprocess.run(
