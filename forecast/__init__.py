@@ -11,6 +11,7 @@ _PLACES = {
     "run": "engine",
     "fit": "engine",
     "simulate": "engine",
+    "arrival_counts": "arrivals",
     "gradient": "sensitivity",
     "requirement_variants": "variants",
     "load_scenario": "scenario_files",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import ndtr
+from jax.scipy.special import ndtr, ndtri
 
 from ..kernels import ensemble, first_passage
 from ..kernels.compute_growth import Trend, growth_oom_per_year
@@ -165,6 +165,34 @@ def mean_path(structure: Structure, values: Array, shared: Shared, years_from_no
     paths = paths_curve(structure)(values, shared, years_from_now)
     of_component = paths[jnp.asarray(structure.path_of_component)]
     return shared.weights @ of_component / jnp.sum(shared.weights)
+
+
+@cache
+def arrival_index(structure: Structure) -> Callable[[Array, Shared, Array], Array]:
+    """Return the function of a draw: the index of the year by which it has arrived.
+
+    The last two inputs are uniform: they draw the component of the requirement and its quantile.
+    Years are consecutive from the second on; an index beyond them is "never by the horizon".
+    """
+
+    def index(values: Array, shared: Shared, years_from_now: Array) -> Array:
+        choice, z = values[-2], ndtri(values[-1])
+        bounds = jnp.cumsum(shared.weights)
+        kinds = structure.kinds
+        drawn = [quantile(kind, shared.parameters[k], z) for k, kind in enumerate(kinds)]
+
+        def reached(k: Array) -> Array:
+            year = jnp.where(k == 0, 0, years_from_now[1] + (k - 1))
+            paths = _paths(structure, values[:-2], shared, year)
+            above = [paths[p] >= r for p, r in zip(structure.path_of_component, drawn, strict=True)]
+            found = jnp.zeros((), bool)
+            for component in reversed(range(len(kinds))):
+                found = jnp.where(choice < bounds[component], above[component], found)
+            return found
+
+        return first_passage.first_passage_index(reached, years_from_now.shape[0])
+
+    return index
 
 
 _BISECTIONS = 11

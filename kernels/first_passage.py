@@ -6,6 +6,8 @@ counting crossings). Conditioning on "not yet" divides by the mass left now, dra
 worlds already ruled out lose weight.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -37,3 +39,20 @@ def first_passage_year(path: Array, log10_requirement: Array, years: Array) -> A
     share = jnp.where(rise > 0, (log10_requirement - top[before]) / jnp.where(rise > 0, rise, 1), 1)
     year = years[before] + jnp.clip(share, 0, 1) * (years[after] - years[before])
     return jnp.where(reached[-1], year, jnp.inf)
+
+
+def first_passage_index(reached: Callable[[Array], Array], count: int) -> Array:
+    """Return the first of ``count`` indices at which ``reached`` is true; ``count`` if none is.
+
+    reached: (int32 index) -> bool, false up to some index and true from there on. Bisection: it is
+    asked about log2(count) times, and no path is ever stored.
+    """
+    steps = jnp.asarray([2**k for k in reversed(range(count.bit_length()))], jnp.int32)
+
+    def ahead(k: Array, before: Array) -> Array:
+        """Return how many indices are known to lie before the passage."""
+        further = before + steps[k]
+        open_ = jnp.logical_not(reached(further - 1))
+        return jnp.where((further <= count) & open_, further, before)
+
+    return jax.lax.fori_loop(0, steps.size, ahead, jnp.int32(0))

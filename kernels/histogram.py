@@ -1,4 +1,4 @@
-"""How effective compute is distributed over draws, year by year.
+"""Histograms over draws: of effective compute year by year, and of the year of arrival.
 
 One histogram serves any number of requirements: P(reached by t) is the sum over cells of the part
 of draws in the cell times F_R at its centre. The rounding to cells is off by
@@ -21,6 +21,7 @@ CELL_OOM = 1 / 64
 CENTRES = (np.arange(CELLS) + 0.5) * CELL_OOM  # [log10 FLOP], 0 to 64
 
 Paths = Callable[[Array, Any, Array], Array]
+Index = Callable[[Array, Any, Array], Array]
 
 
 @partial(jax.jit, static_argnames="paths")
@@ -52,4 +53,24 @@ def replicate_histograms(paths: Paths, one: Ensemble, tiles: Array) -> Array:
     draw = jax.eval_shape(partial(inputs_at, count=TILE), one.inputs, one.points, 0, jnp.uint32(0))
     values = jax.ShapeDtypeStruct(draw.shape[:1], draw.dtype)
     path_count = jax.eval_shape(paths, values, one.shared, one.nodes[0]).shape[0]
+    return jax.lax.map(of_replicate, jnp.arange(one.points.shifts.shape[0], dtype=jnp.int32))
+
+
+@partial(jax.jit, static_argnames=("index", "size"))
+def replicate_counts(index: Index, size: int, one: Ensemble, tiles: Array) -> Array:
+    """Return how many draws have each index, int32 (replicate, size).
+
+    index: of one draw, (values (input,), shared, nodes) -> int32 below ``size``
+    tiles: int32 (tile,), of each replicate
+    """
+    of_draws = jax.vmap(index, in_axes=(1, None, None))
+
+    def of_replicate(replicate: Array) -> Array:
+        def add_tile(counts: Array, tile: Array) -> tuple[Array, None]:
+            start = tile.astype(jnp.uint32) * TILE
+            values = inputs_at(one.inputs, one.points, replicate, start, TILE)
+            return counts.at[of_draws(values, one.shared, one.nodes)].add(1), None
+
+        return jax.lax.scan(add_tile, jnp.zeros(size, jnp.int32), tiles)[0]
+
     return jax.lax.map(of_replicate, jnp.arange(one.points.shifts.shape[0], dtype=jnp.int32))

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from aitimelines.forecast import sensitivity
+from aitimelines.forecast.arrivals import arrival_counts
 from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.narrow import smoothed
 from aitimelines.forecast.problem import Problem, prepare
@@ -137,6 +138,31 @@ def test_a_variant_with_other_algorithms_is_refused() -> None:
     table = base.requirement.model_dump()
     with pytest.raises(ValueError, match="^requirement 1: got components that count on other"):
         requirement_variants(base, {}, [table, {**table, "algorithms_year": 2020.0}])
+
+
+# Arrivals drawn one by one
+
+
+def test_counted_arrivals_agree_with_the_forecast() -> None:
+    mixed = [
+        *WIDE[:1],
+        {"name": "c", "weight": 0.4, "uniform": [28, 39], "algorithms_year": 2019.0},
+    ]
+    given = scenario(mixed)
+    counted = arrival_counts(given, {})
+    (expected,) = timelines([prepare(given, {}, dtype=np.float32)], SAMPLES)
+    arrivals, never = counted["arrivals"].to_numpy(), counted["never"].to_numpy()
+    np.testing.assert_array_equal(arrivals.sum(axis=1) + never, SAMPLES // 16)
+    waiting = arrivals[:, 1:].sum(axis=1) + never
+    cdf = np.cumsum(arrivals[:, 1:], axis=1) / waiting[:, None]
+    difference = cdf.mean(axis=0) - expected["arrival_cdf"].to_numpy()[1:]
+    error = cdf.std(axis=0, ddof=1) / 4
+    assert (np.abs(difference) < 4.5 * error + 1e-4).all()
+
+
+def test_too_many_samples_to_count_are_refused() -> None:
+    with pytest.raises(ValueError, match="^samples: got 4294967296, expected at most"):
+        arrival_counts(scenario(WIDE), {}, samples=2**32)
 
 
 # Narrow requirements

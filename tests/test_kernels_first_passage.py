@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from aitimelines.kernels import ensemble, quasi_random
 from aitimelines.kernels.ensemble import Inputs
-from aitimelines.kernels.first_passage import first_passage_year, passage_mass, running_maximum
+from aitimelines.kernels.first_passage import (
+    first_passage_index,
+    first_passage_year,
+    passage_mass,
+    running_maximum,
+)
 from aitimelines.kernels.requirement import KINDS, cumulative, mixture_cumulative, quantile
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -243,3 +248,10 @@ def test_year_agrees_with_a_walk_over_the_grid(steps: list[float], requirement: 
             expected = max(number - 1, 0) + share * (number > 0)
         top = max(top, value)
     assert year_of(path, requirement, np.arange(len(path))) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 74, 75, 128])
+def test_index_is_the_first_that_is_reached(count: int) -> None:
+    first = jnp.arange(count + 1)
+    found = jax.jit(jax.vmap(lambda f: first_passage_index(lambda k: k >= f, count)))(first)
+    np.testing.assert_array_equal(np.asarray(found), np.arange(count + 1))
