@@ -50,7 +50,7 @@ notebooks: .venv/.dev-installed ## execute notebooks/*.py into build/notebooks/*
 	done
 
 bench: .venv/.dev-installed ## run benchmarks/*.py one after the other
-	@for source in benchmarks/[!_]*.py; do \
+	@for source in $$(grep -l '^def main' benchmarks/*.py); do \
 	  echo "$$source"; $(BIN)/python -m benchmarks.$$(basename "$$source" .py) || exit 1; \
 	done
 

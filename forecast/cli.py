@@ -1,46 +1,79 @@
 """The command ``aitimelines``. Heavy libraries are imported by the commands that need them."""
 
+import atexit
+import gc
 import json
 import os
 import sys
-import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from time import monotonic
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from .progress import Kind, note, shown, warnings_as_notes
+from .tables import text_table
+
+EXAMPLES = """Examples:
+
+    aitimelines run baseline
+    aitimelines run baseline --samples 1e6 --horizon-year 2060 --output mine
+    aitimelines run cotra-2020 --json
+    aitimelines run mine.toml --progress json    # progress for a program
+"""
 app = App(
     name="aitimelines",
     help="AI timelines: fit the record, forecast effective compute, find when it arrives.",
-    help_epilogue="Start with: aitimelines run baseline",
+    help_epilogue="""Examples:
+
+    aitimelines run baseline              # fit, forecast, write runs/baseline
+    aitimelines show runs/baseline
+    aitimelines scenario new mine.toml    # beliefs of your own, to edit
+    aitimelines run --help
+""",
     default_parameter=Parameter(negative=()),
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-scenarios = App(name="scenario", help="Scenario files: what is forecast, and from which beliefs.")
-data = App(name="data", help="The data tables that the record is fitted to.")
-app.command(scenarios)
-app.command(data)
+for _name, _help in (
+    ("scenario", "Scenario files: what is forecast, and from which beliefs."),
+    ("data", "The data tables that the record is fitted to."),
+    ("sweep", "Forecast many scenarios, crossed or listed in one file, into one store."),
+):
+    app.command(f"{__package__}.cli_{_name}:app", name=_name, help=_help)
 
 out = Console()
 err = Console(stderr=True)
 
 
-@app.command
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
+    """Return a whole number, which may be written 1000000, 1_000_000 or 1e6."""
+    text = tokens[0].value
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        if float(text).is_integer():
+            return int(float(text))
+    raise ValueError(f"got {text!r}, expected a whole number")
+
+
+Whole = Annotated[int | None, Parameter(converter=_whole)]
+
+
+@app.command(help_epilogue=EXAMPLES)
 def run(
     scenario: str = "baseline",
     /,
     *,
     output: Path | None = None,
-    samples: int | None = None,
-    seed: int | None = None,
+    samples: Whole = None,
+    seed: Whole = None,
     as_of: str | None = None,
-    horizon_year: int | None = None,
+    horizon_year: Whole = None,
     json_: Annotated[bool, Parameter(name="--json")] = False,
+    progress: Kind = "auto",
     overwrite: bool = False,
 ) -> None:
     """Fit the record, simulate, print the forecast and write a result folder.
@@ -56,7 +89,7 @@ def run(
     output
         Result folder; default runs/ID, numbered if that exists.
     samples
-        At least so many draws (rounded up; the number used is in the result).
+        At least so many draws (rounded up; the number used is in the result), 1e6 for example.
     seed
         Same seed, same numbers.
     as_of
@@ -65,10 +98,14 @@ def run(
         Last year of the forecast.
     json_
         Print summary.json instead of tables.
+    progress
+        On standard error: bars, lines, json (one object a line: what, done, total, elapsed_s,
+        left_s; or note), none, or auto: bars in a terminal, lines elsewhere.
     overwrite
         Replace an existing result folder.
     """
     from .files import cached_path, copy_folder, refuse_existing
+    from .preflight import check
     from .provenance import forecast_key
     from .scenario_files import load_scenario
 
@@ -77,19 +114,82 @@ def run(
     )
     folder = output if output is not None else _free_folder(Path("runs"), chosen.id)
     refuse_existing(folder, overwrite=overwrite)
+    check(chosen, folder=folder)
     kept = cached_path("results", chosen.id, forecast_key(chosen))
-    if kept.exists():
-        copy_folder(kept, folder, overwrite=overwrite)
-        err.print("the same forecast was made before: its result is copied", markup=False)
+    if (kept / "summary.json").is_file():
+        with shown(progress) as report:
+            copy_folder(kept, folder, overwrite=overwrite)
+            report("copy the result, made before", 1, 1)
+        _print_summary(folder, json_)
     else:
-        _forecast(chosen, folder, overwrite)
-        copy_folder(folder, kept, overwrite=True)
-    _print_summary(folder, json_)
+        _forecast(chosen, folder, overwrite=overwrite, as_json=json_, progress=progress)
+        try:
+            with suppress(KeyboardInterrupt):
+                copy_folder(folder, kept, overwrite=True)
+        except OSError as error:
+            note(f"the result is not kept for another run: {error}", progress)
     if not json_:
         out.print(f"Written to {folder}", markup=False, soft_wrap=True)
 
 
-@app.command
+def _forecast(
+    scenario: Any, folder: Path, *, overwrite: bool, as_json: bool, progress: Kind
+) -> None:
+    """Fit, simulate, print, and write the result folder."""
+    tree = _simulated(scenario, progress)
+    from .summaries import summary, write_result
+
+    # A person need not wait for the figures. A program gets what has been written.
+    early = out.is_terminal and not as_json
+    if early:
+        out.print(text_table(summary(tree)))
+    with shown(progress) as report:
+        report("write", 0, 1)
+        write_result(tree, folder, overwrite=overwrite)
+        report("write", 1, 1)
+    if not early:
+        _print_summary(folder, as_json)
+
+
+def _simulated(scenario: Any, progress: Kind) -> Any:
+    """Fit and simulate."""
+    with shown(progress) as report, warnings_as_notes(progress):
+        report("load libraries", 0, 1)
+        with few_collections():
+            from .compiled import keep_compiled_programs, use_every_core
+            from .engine import fit, simulate
+
+            use_every_core()
+            reason = keep_compiled_programs()
+        if reason is not None:
+            note(f"compiled programs are not kept: {reason}", progress)
+        report("load libraries", 1, 1)
+        return simulate(scenario, fit(scenario, progress=report), progress=report)
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Import without garbage collections, and leave out what was imported from those to come.
+
+    Else the collector walks through a hundred thousand lasting objects again and again: a third of
+    the time of ``import jax``.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+SHOW_EXAMPLES = """Examples:
+
+    aitimelines show runs/baseline
+    aitimelines show runs/baseline --json | jq .quantiles
+"""
+
+
+@app.command(help_epilogue=SHOW_EXAMPLES)
 def show(result: Path, /, *, json_: Annotated[bool, Parameter(name="--json")] = False) -> None:
     """Print the summary of a result folder.
 
@@ -104,8 +204,6 @@ def show(result: Path, /, *, json_: Annotated[bool, Parameter(name="--json")] = 
 
 
 def _print_summary(folder: Path, as_json: bool) -> None:
-    from .tables import text_table
-
     path = folder / "summary.json"
     if not path.is_file():
         raise ValueError(f"result: no summary.json in {str(folder)!r}, expected a result folder")
@@ -116,22 +214,14 @@ def _print_summary(folder: Path, as_json: bool) -> None:
         out.print(text_table(json.loads(text)))
 
 
-def _forecast(scenario: Any, folder: Path, overwrite: bool) -> None:
-    """Fit, simulate and write the result folder, with progress."""
-    with _progress() as report:
-        report("load libraries", 0, 1)
-        from .engine import fit, simulate
-        from .summaries import write_result
+EXPORT_EXAMPLES = """Examples:
 
-        _keep_compiled_programs()
-        report("load libraries", 1, 1)
-        tree = simulate(scenario, fit(scenario, progress=report), progress=report)
-        report("write", 0, 1)
-        write_result(tree, folder, overwrite=overwrite)
-        report("write", 1, 1)
+    aitimelines export runs/baseline baseline.nc
+    aitimelines export runs/baseline tables --format csv
+"""
 
 
-@app.command
+@app.command(help_epilogue=EXPORT_EXAMPLES)
 def export(
     result: Path,
     target: Path,
@@ -161,223 +251,14 @@ def export(
         out.print(str(path), markup=False, soft_wrap=True)
 
 
-@scenarios.command(name="list")
-def scenario_list() -> None:
-    """List the scenarios that ship with the package."""
-    from .scenario_files import load_scenario, scenario_ids
-
-    for name in scenario_ids():
-        out.print(f"{name}  {load_scenario(name).title}", markup=False, soft_wrap=True)
-
-
-@scenarios.command(name="show")
-def scenario_show(scenario: str, /, *, resolved: bool = False) -> None:
-    """Print a scenario file.
-
-    Parameters
-    ----------
-    scenario
-        Id or path.
-    resolved
-        Print it with everything that its prior set supplies.
-    """
-    from .scenario_files import load_scenario, scenario_text, to_toml
-
-    checked = load_scenario(scenario)
-    sys.stdout.write(to_toml(checked) if resolved else scenario_text(scenario))
-
-
-@scenarios.command(name="new")
-def scenario_new(path: Path, /, *, based_on: str = "baseline", overwrite: bool = False) -> None:
-    """Write a scenario file to start from, with the JSON Schema for editors beside it.
-
-    Parameters
-    ----------
-    path
-        File to write, NAME.toml; NAME becomes the id.
-    based_on
-        Id or path of the scenario to copy.
-    overwrite
-        Replace an existing file.
-    """
-    from .files import refuse_existing, write_text
-    from .scenario_files import json_schema, scenario_from_dict, scenario_template
-
-    if path.suffix != ".toml":
-        raise ValueError(f"path: got {str(path)!r}, expected a name that ends in .toml")
-    refuse_existing(path, overwrite=overwrite)
-    text = scenario_template(path.stem, based_on=based_on)
-    scenario_from_dict(tomllib.loads(text), name=str(path))
-    write_text(path, text)
-    write_text(path.parent / "scenario.schema.json", json.dumps(json_schema(), indent=2) + "\n")
-    message = f"Written to {path}; run it with: aitimelines run {path}"
-    out.print(message, markup=False, soft_wrap=True)
-
-
-@scenarios.command(name="schema")
-def scenario_schema() -> None:
-    """Print the JSON Schema of scenario files, for completion in editors."""
-    from .scenario_files import json_schema
-
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")
-
-
-@data.command(name="list")
-def data_list() -> None:
-    """List the data tables with their dates and licences."""
-    from rich.table import Table
-
-    from .datasets import table_ids, table_info
-
-    table = Table("id", "title", "vintage", "licence")
-    table.columns[0].no_wrap = True
-    for name in table_ids():
-        info = table_info(name)
-        vintage = f"{info.vintage.isoformat()}{' (imported)' if info.imported else ''}"
-        table.add_row(name, info.title, vintage, info.licence)
-    out.print(table)
-
-
-@data.command(name="show")
-def data_show(table: str, /) -> None:
-    """Describe a data table: source, licence, caveats, columns with units.
-
-    Parameters
-    ----------
-    table
-        Id of the table (see: aitimelines data list).
-    """
-    from rich.table import Table
-
-    from .datasets import load, table_info
-
-    info, dataset = table_info(table), load(table)
-    head = {
-        "title": info.title,
-        "rows": dataset.sizes[info.row_dimension],
-        "vintage": info.vintage.isoformat(),
-        "licence": info.licence,
-        "attribution": info.attribution,
-        "citation": info.citation,
-        "sha256": info.sha256,
-    }
-    for key, value in head.items():
-        out.print(f"{key}: {value}", markup=False, soft_wrap=True)
-    for warning in info.warnings:
-        out.print(f"note: {warning}", markup=False, soft_wrap=True)
-    columns = Table("column", "unit", "known", "meaning")
-    for name, variable in dataset.variables.items():
-        known = int(variable.to_numpy().size - _missing(variable))
-        units, meaning = (str(variable.attrs.get(k, "")) for k in ("units", "long_name"))
-        columns.add_row(str(name), units, str(known), meaning)
-    out.print(columns)
-
-
-def _missing(variable: Any) -> int:
-    values = variable.to_numpy()
-    return int((values == "").sum() if values.dtype == object else (values != values).sum())
-
-
-@data.command(name="import")
-def data_import(
-    file: Path,
-    /,
-    *,
-    table: str = "notable_models",
-    vintage: str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Take a CSV as Epoch AI publishes it (its column names) in place of a packaged table.
-
-    Parameters
-    ----------
-    file
-        The CSV file.
-    table
-        Which table it is: notable_models or ml_hardware, or any table in our own column names.
-    vintage
-        Date of the download, YYYY-MM-DD; default the newest date in the file.
-    overwrite
-        Replace a table that was imported before.
-    """
-    from .datasets import import_table
-
-    info = import_table(file, table_id=table, vintage=vintage, overwrite=overwrite)
-    message = f"{table} imported to {info.path}; fits use it from now on"
-    out.print(message, markup=False, soft_wrap=True)
-
-
 def _free_folder(parent: Path, name: str) -> Path:
     candidates = (parent / (name if i == 1 else f"{name}-{i}") for i in range(1, 10_000))
     return next(folder for folder in candidates if not folder.exists())
 
 
-def _keep_compiled_programs() -> None:
-    """Let JAX keep compiled programs in the cache folder, for the next run."""
-    import jax
-
-    from .files import cache_directory
-
-    folder = cache_directory() / "compiled"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Give a function that shows progress with time left: bars for people, lines for logs."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    if not err.is_terminal:
-        yield _progress_lines()
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as bars:
-        tasks: dict[str, Any] = {}
-
-        def advance(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done, total=total)
-
-        yield advance
-
-
-def _progress_lines() -> Callable[[str, int, int], None]:
-    """Return a function that says at the start, half-way and at the end how far things are."""
-    began: dict[str, float] = {}
-    said: set[tuple[str, int]] = set()
-
-    def say(what: str, done: int, total: int) -> None:
-        start = began.setdefault(what, monotonic())
-        half = 2 * done // max(total, 1)
-        if (what, half) in said:
-            return
-        said.add((what, half))
-        left = (monotonic() - start) * (total - done) / done if done else 0.0
-        note = f", about {left:.0f} s left" if 0 < done < total else ""
-        err.print(f"{what} {done}/{total}{note}", markup=False, soft_wrap=True)
-
-    return say
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; bad input is one sentence on standard error and exit code 2."""
+    atexit.register(gc.freeze)  # what is left goes with the process
     try:
         app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:

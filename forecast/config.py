@@ -266,7 +266,7 @@ class Limits(Strict):
     log10_spending_share: Prior = Field(
         description="largest part of the gross product that one run can take [log10]"
     )
-    resources: tuple[ResourceLimit, ...] = ()
+    resources: Annotated[tuple[ResourceLimit, ...], Field(max_length=32)] = ()
 
     @model_validator(mode="after")
     def _named_once(self) -> "Limits":
@@ -333,7 +333,7 @@ class Requirement(Strict):
     none_weight: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="weight of: no amount of compute brings it about this way"
     )
-    components: Annotated[tuple[RequirementComponent, ...], Field(min_length=1)]
+    components: Annotated[tuple[RequirementComponent, ...], Field(min_length=1, max_length=64)]
 
     @model_validator(mode="after")
     def _weights_sum_to_one(self) -> "Requirement":
@@ -351,7 +351,8 @@ class Inference(Strict):
 
     sampler: Literal["auto", "importance", "nuts"] = "auto"
     chains: Annotated[Whole, Field(ge=2, le=64)] = 4
-    draws: Annotated[Whole, Field(ge=100, le=100_000)] = Field(1000, description="per chain")
+    # 64 x 2^14 draws over 16 replicates are the 2^16 rows that the kernels can choose from.
+    draws: Annotated[Whole, Field(ge=100, le=2**14)] = Field(1000, description="per chain")
 
 
 class Scenario(Strict):
@@ -367,7 +368,7 @@ class Scenario(Strict):
     as_of: Annotated[datetime.date | None, BeforeValidator(_iso_date)] = Field(
         None, description="the forecast's now; default: the date of the newest data table it uses"
     )
-    horizon_year: Annotated[Whole, Field(ge=1950)] = 2100
+    horizon_year: Annotated[Whole, Field(ge=1950, le=datetime.MAXYEAR + MAX_HORIZON_YEARS)] = 2100
     samples: Annotated[Whole, Field(ge=1, le=MAX_SAMPLES)] = 2**17
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
     training_compute: TrainingCompute | None = None

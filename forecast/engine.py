@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import xarray as xr
 from jax import Array
 
 from ..kernels import ensemble
-from . import timeline
-from .config import Scenario, check_horizon
+from . import preflight, timeline
+from .config import Scenario
 from .problem import REPLICATES, Problem, prepare
 from .provenance import as_of_date
 from .records import fit_records, verdict_of_all
@@ -54,7 +53,7 @@ def run(
 
 def fit(scenario: Scenario, *, progress: Progress | None = None) -> dict[str, xr.DataTree]:
     """Return the fit of every record that the scenario fits, from the cache where possible."""
-    check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
+    preflight.check(scenario)
     report = progress or (lambda what, done, total: None)
     chains = scenario.inference.chains
 
@@ -115,8 +114,7 @@ def timelines(
 
 def _trajectories(problem: Problem, values: Array, scenario: Scenario) -> xr.Dataset:
     """Return the paths of some draws; values: (sample, input)."""
-    key = jax.random.fold_in(jax.random.key(scenario.seed, impl="threefry2x32"), 1)
-    u = jax.random.uniform(key, (len(values),), dtype=values.dtype)
+    u = np.random.default_rng((scenario.seed, 1)).random(len(values)).astype(values.dtype)
     shared, nodes = problem.ensemble.shared, problem.ensemble.nodes
     paths = path_function(problem.structure)(values, u, shared, nodes)
     names = [*problem.structure.columns, *problem.structure.uncertain]
@@ -181,7 +179,7 @@ def _provenance(scenario: Scenario, fits: dict[str, xr.DataTree], samples: int) 
         "samples": samples,
         "samples_asked_for": scenario.samples,
         "replicates": REPLICATES,
-        "random_numbers": "Joe-Kuo Sobol', scrambled with threefry2x32",
+        "random_numbers": "Joe-Kuo Sobol', scrambled with threefry2x32, partitionable",
         "algorithms_year": scenario.requirement.algorithms_year,
         "verdict": verdict.verdict,
         "verdict_reasons": json.dumps(verdict.reasons),

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 
@@ -30,7 +31,16 @@ def written_whole(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         else:
             temporary.rename(target)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which threads of a writer that failed may still be at work."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        sleep(0.1)
 
 
 def _exchange(new: Path, target: Path) -> None:

@@ -118,7 +118,7 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     target = Path(path_without_suffix)
     target.parent.mkdir(parents=True, exist_ok=True)
     options: dict[str, dict[str, Any]] = {
-        "png": {"dpi": 150},
+        "png": {"dpi": 150, "pil_kwargs": {"compress_level": 3}},  # no larger than 6, and faster
         "svg": {"metadata": {"Date": None, "Title": figure.texts[0].get_text()}},
     }
     with (

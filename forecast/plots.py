@@ -24,6 +24,7 @@ __all__ = ["compute", "prior_posterior", "requirement_density", "save", "timelin
 
 VERMILION, GREEN, AMBER = "#D55E00", "#00805F", "#E69F00"
 LABELLED_RUNS = 5
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LAST_YEAR_OF_COMPUTE = 2050
 VISIBLE_ERROR = 0.004  # of probability; a narrower band hides behind the line
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -122,7 +123,9 @@ def compute(tree: xr.DataTree) -> Figure:
     date, top_edge = f"as of {tree.attrs['as_of']}", axes.get_xaxis_transform()
     draw_text(axes, now + 0.2, 1, date, size=8.5, color=GREY, transform=top_edge, va="top")
     axes.set(ylabel="Compute of the largest training run [FLOP]", xlabel="Year")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"$10^{{{value:.0f}}}$"))
+    # Not mathtext, which takes as long as all other text together.
+    power = FuncFormatter(lambda value, _: "10" + f"{value:.0f}".translate(_RAISED))
+    axes.yaxis.set_major_formatter(power)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
     clean(axes)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
+import zarr
 import zarr.codecs
 
 from .files import cached_path, refuse_existing, written_whole
@@ -23,7 +24,9 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
         }
         for node in tree.subtree
     }
-    tree.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+    # Every chunk is written, also one of fill values alone, so that a missing one shows.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        tree.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
 
 
 def read_tree(path: Path) -> xr.DataTree:
@@ -35,6 +38,7 @@ def read_tree(path: Path) -> xr.DataTree:
     if not (path / "zarr.json").is_file():
         raise ValueError(f"{str(path)!r} is not a result (a Zarr v3 store); expected result.zarr")
     try:
+        _refuse_missing_chunks(path)
         with xr.open_datatree(path, engine="zarr", consolidated=False) as stored:
             tree = stored.load()
     except Exception as error:
@@ -42,6 +46,13 @@ def read_tree(path: Path) -> xr.DataTree:
         raise ValueError(f"{str(path)!r} is damaged and cannot be read: {reason}") from error
     tree.name = tree.attrs.get("scenario_id")
     return tree
+
+
+def _refuse_missing_chunks(path: Path) -> None:
+    """Raise ``ValueError`` naming an array without all its chunks: Zarr would read fill values."""
+    for name, array in zarr.open_group(path, mode="r").members(max_depth=None):
+        if isinstance(array, zarr.Array) and array.nchunks_initialized < array.nchunks:
+            raise ValueError(f"a chunk of {name!r} is missing")
 
 
 def find_result(path: Path) -> Path:

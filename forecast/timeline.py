@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax.sharding import Mesh
@@ -44,6 +45,7 @@ def timelines(
             total = len(problems) * samples
             progress("simulate: samples", min(len(found) * samples + done, total), total)
 
+    report(0)
     for places in _batches(smooth):
         means = _means([smooth[i] for i in places], samples, report, mesh, chunk)
         found |= {i: timeline(problems[i].years, own) for i, own in zip(places, means, strict=True)}
@@ -112,7 +114,7 @@ def _means_at(
     count = len(problems)
     # One compiled program for all batches: a short one is filled up, and what fills it not run.
     padded = [*problems, *[problems[0]] * (BATCH - count if count > 1 else 0)]
-    nodes = [problem.ensemble.nodes[chosen] for problem in padded]
+    nodes = [jnp.asarray(np.asarray(problem.ensemble.nodes)[chosen]) for problem in padded]
     stacked = ensemble.stack(
         [p.ensemble._replace(nodes=own) for p, own in zip(padded, nodes, strict=True)]
     )

@@ -60,7 +60,8 @@ class Ensemble(NamedTuple):
 
 def stack(ensembles: Sequence[Ensemble]) -> Ensemble:
     """Return ensembles as one, each leaf with a leading axis."""
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *ensembles)
+    # By NumPy: a program for each leaf would take longer to compile than to run.
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *ensembles)
 
 
 def dimension(inputs: Inputs) -> int:

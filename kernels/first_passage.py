@@ -1,8 +1,8 @@
 """First passage: when a path first reaches a requirement, and the distribution of that year.
 
 The distribution of the requirement is integrated out: given a path, the milestone has been reached
-by t with probability F_R(max over s <= t of E(s)) (conditional Monte Carlo; far less noisy than
-counting crossings). Conditioning on "not yet" divides by the mass left now, draw by draw, so that
+by t with probability F_R(max over s <= t of E(s)), or F_R(E(t)) where no path declines (conditional
+Monte Carlo; far less noisy than counting crossings). Conditioning on "not yet" divides by the mass left now, draw by draw, so that
 worlds already ruled out lose weight.
 """
 

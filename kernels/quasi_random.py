@@ -131,7 +131,8 @@ def randomise(key: Array, dimension: int, replicates: int) -> Points:
         raise TypeError("key: expected a typed key made by jax.random.key(seed)")
     numbers = direction_numbers(dimension)
     size = (replicates, dimension, BITS + 1)
-    random = np.asarray(jax.random.bits(key, size, jnp.uint32))
+    with jax.threefry_partitionable(True):  # its setting changes the bits
+        random = np.asarray(jax.random.bits(key, size, jnp.uint32))
     # On the host: a few thousand numbers, not worth seconds of compilation.
     row = np.arange(BITS, dtype=np.uint32)
     top = np.uint32(1) << (np.uint32(BITS - 1) - row)  # row 0 makes the most significant bit

@@ -21,7 +21,7 @@ USERS_OF_FORECAST = {"forecast", "tests", "notebooks", "benchmarks", "docs"}
 LAYERS = (
     {"config", "datasets", "importing", "table_schema", "data", "scenarios"},
     {"files", "tables", "scenario_files", "provenance", "schema", "checks"},
-    {"progress", "interpolation", "zarr_files"},
+    {"progress"},
     {"preflight", "compiled", "sweep_file", "ledger", "cluster"},
     {"sweep_cases"},
     {"storage", "importance", "student_mixture", "nuts"},

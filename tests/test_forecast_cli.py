@@ -1,17 +1,22 @@
 """The command: what it writes, and how it fails."""
 
 import errno
+import gc
+import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aitimelines.forecast import cli, files
 from aitimelines.forecast.scenario_files import load_scenario, scenario_text
+from rich.console import Console
 
 FILES = {
     *("result.zarr", "summary.json", "scenario.toml"),
@@ -110,12 +115,145 @@ def test_overwrite_replaces_the_whole_folder(result: Path, tmp_path: Path) -> No
 def test_same_forecast_again_is_copied(
     result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*_: object) -> None:
+    def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr(cli, "_forecast", never)
-    cli.main([*COTRA, "--output", str(tmp_path / "copy")])
+    same = ["run", "cotra-2020", "--samples", "4.096e3", "--seed", "2_020"]
+    cli.main([*same, "--output", str(tmp_path / "copy")])
     assert {entry.name for entry in (tmp_path / "copy").iterdir()} == FILES
+    assert (tmp_path / "copy" / "summary.json").read_bytes() == (
+        result / "summary.json"
+    ).read_bytes()
+
+
+def test_a_kept_result_without_its_summary_is_made_anew(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def forecast(_: object, folder: Path, **__: object) -> None:
+        made.append(folder)
+        folder.mkdir()
+        (folder / "summary.json").write_text("{}")
+
+    monkeypatch.setattr(cli, "_forecast", forecast)
+    monkeypatch.setenv("AITIMELINES_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cli.out, "quiet", True)
+    for name in ("first", "second"):
+        cli.main([*COTRA, "--json", "--output", str(tmp_path / name)])
+        (kept,) = (tmp_path / "cache" / "results").iterdir()
+        (kept / "summary.json").unlink()
+    assert made == [tmp_path / "first", tmp_path / "second"]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError(errno.ENOSPC, "disk is full")])
+def test_a_result_that_cannot_be_kept_for_another_run_is_still_a_result(
+    failure: BaseException,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def forecast(_: object, folder: Path, **__: object) -> None:
+        folder.mkdir()
+
+    def copy(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(cli, "_forecast", forecast)
+    monkeypatch.setattr(files, "copy_folder", copy)
+    cli.main([*COTRA, "--seed", "83", "--output", str(tmp_path / "x")])
+    said = capsys.readouterr()
+    assert "Written to" in said.out
+    expected = f"not kept for another run: {failure}" if isinstance(failure, OSError) else ""
+    assert expected in said.err
+
+
+# Progress
+
+
+def test_progress_as_json_lines(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main([*COTRA, "--seed", "5", "--progress", "json", "--output", str(tmp_path / "x")])
+    said = capsys.readouterr()
+    lines = [json.loads(line) for line in said.err.splitlines()]
+    assert all(list(line) == ["what", "done", "total", "elapsed_s", "left_s"] for line in lines)
+    parts = list(dict.fromkeys(line["what"] for line in lines))
+    assert parts == ["load libraries", "simulate: samples", "write"]
+    for part in parts:
+        last = [line for line in lines if line["what"] == part][-1]
+        assert (last["done"], last["left_s"]) == (last["total"], 0)
+    assert "Written to" in said.out
+    cli.main([*COTRA, "--seed", "5", "--progress", "json", "--output", str(tmp_path / "y")])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["what"] == "copy the result, made before"
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [("json", '{"note": "the posterior'), ("lines", "note: the posterior's tail")],
+)
+def test_warnings_of_libraries_are_notes(
+    kind: str,
+    line: str,
+    result: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Else a program that reads lines of JSON would meet something else."""
+    from aitimelines.forecast import engine
+
+    def warned(*_: object, **__: object) -> None:
+        for _ in range(2):
+            warnings.warn("the posterior's\n  tail is heavy", UserWarning, stacklevel=1)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(engine, "simulate", warned)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        arguments = [*COTRA, "--seed", "8", "--progress", kind, "--output", str(tmp_path / "x")]
+        with pytest.raises(SystemExit):
+            cli.main(arguments)
+    said = [text for text in capsys.readouterr().err.splitlines() if "note" in text]
+    assert len(said) == 1
+    assert said[0].startswith(line)
+
+
+def test_progress_can_be_silent(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main(
+        [*COTRA, "--seed", "6", "--progress", "none", "--json", "--output", str(tmp_path / "x")]
+    )
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out == (tmp_path / "x" / "summary.json").read_text()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_person_sees_the_answer_before_the_figures_are_drawn(
+    terminal: bool,
+    result: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A program sees nothing unless the result has been written."""
+    from aitimelines.forecast import summaries
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    screen = io.StringIO()
+    monkeypatch.setattr(cli, "out", Console(file=screen, force_terminal=terminal, width=100))
+    monkeypatch.setattr(summaries, "write_result", full)
+    assert "No space left" in refused(
+        [*COTRA, "--seed", "7", "--output", str(tmp_path / "x")], capsys
+    )
+    assert ("Transformative AI" in screen.getvalue()) == terminal
+    assert "Written to" not in screen.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -125,6 +263,21 @@ def test_same_forecast_again_is_copied(
         (["run", "cotra-2020", "--samples", "0"], "samples"),
         (["run", "cotra-2020", "--samples", str(10**15)], "samples"),
         (["run", "cotra-2020", "--samples", "many"], "samples"),
+        (["run", "cotra-2020", "--samples", "1e15"], "samples: got 1000000000000000"),
+        (["run", "cotra-2020", "--samples", "1.5"], "'1.5', expected a whole number"),
+        (["run", "cotra-2020", "--samples", "1e999"], "'1e999', expected a whole number"),
+        (["run", "cotra-2020", "--seed", "nan"], "'nan', expected a whole number"),
+        (["run", "cotra-2020", "--samples"], "--samples"),
+        (["run", "cotra-2020", "--progress", "loud"], '"json"'),
+        (["run", "cotra-2020", "--horizon-year", "1e9"], "horizon_year: got 1000000000"),
+        (["run", "baseline", "--horizon-year", "9999"], "at most 1000 years ahead"),
+        (["run", "cotra-2020", "more"], "more"),
+        (["rum"], "run"),
+        (["scenario", "shw"], "show"),
+        (["show"], "RESULT"),
+        (["export", "x"], "TARGET"),
+        (["export", "x", "y", "--format", "xml"], "parquet"),
+        (["data", "import"], "FILE"),
         (["run", "cotra-2020", "--smples", "5"], "--samples"),
         (["run", "cotra-2020", "--as-of", "2120-01-01"], "horizon_year"),
         (["run", "cotra-2020", "--as-of", "yesterday"], "as_of"),
@@ -181,7 +334,7 @@ def test_bad_files_are_one_sentence(
 def test_existing_output_is_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def never(*_: object) -> None:
+    def never(*_: object, **__: object) -> None:
         raise AssertionError("work was done")
 
     monkeypatch.setattr(cli, "_forecast", never)
@@ -230,6 +383,34 @@ def test_full_disk_amid_the_store_leaves_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits of processes")
+def test_a_write_that_the_system_refuses_leaves_nothing(
+    result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a mock: the system lets no file grow beyond 100 kB, less than the paths take."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        said = refused([*COTRA, "--seed", "80", "--output", str(tmp_path / "x")], capsys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert said == "aitimelines: cannot write: [Errno 27] File too large"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("inside", ["file", "file/deeper"])
+def test_an_output_below_a_file_is_one_sentence(
+    inside: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_simulated", lambda *_: pytest.fail("work was done"))
+    (tmp_path / "file").touch()
+    said = refused([*COTRA, "--seed", "81", "--output", str(tmp_path / inside / "x")], capsys)
+    place = str(tmp_path / "file")
+    assert said == f"aitimelines: output: cannot write in {place!r}, expected a folder of yours"
+
+
 @pytest.mark.parametrize("step", ["fit", "simulate"])
 def test_interrupt_inside_a_step_is_one_sentence(
     step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -272,12 +453,15 @@ def test_interrupted_write_leaves_the_old_folder(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["x"]
 
 
-@pytest.mark.parametrize("phase", ["load libraries", "fit training_compute", "simulate"])
-def test_interrupt_is_one_sentence(phase: str, tmp_path: Path) -> None:
-    scenario = "baseline" if phase.startswith("fit") else "cotra-2020"
-    environment = {**os.environ, "AITIMELINES_CACHE": str(tmp_path / "cache")}
-    command = [sys.executable, "-m", "aitimelines.forecast", "run", scenario]
-    command += ["--output", str(tmp_path / "out")]
+@pytest.mark.parametrize("phase", ["load libraries", "fit training_compute", "simulate", "write"])
+def test_interrupt_is_one_sentence(phase: str, result: Path, tmp_path: Path) -> None:
+    fits = phase.startswith("fit")
+    # Fits are not to be found in the cache; otherwise compiled programs are.
+    cache = {"AITIMELINES_CACHE": str(tmp_path / "cache")} if fits else {}
+    environment = {**os.environ, **cache}
+    command = [sys.executable, "-m", "aitimelines.forecast", "run"]
+    command += ["baseline" if fits else "cotra-2020", "--seed", "82", "--output"]
+    command += [str(tmp_path / "out")]
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True
     ) as process:
@@ -295,28 +479,70 @@ def test_interrupt_is_one_sentence(phase: str, tmp_path: Path) -> None:
     assert {entry.name for entry in tmp_path.iterdir()} <= {"cache"}
 
 
-def test_help_loads_nothing_heavy() -> None:
-    code = (
-        "import sys; from aitimelines.forecast import cli\n"
-        "try: cli.main(['--help'])\nexcept SystemExit: pass\n"
-        "heavy = {'jax', 'numpyro', 'xarray', 'pandas', 'matplotlib', 'arviz_stats'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "scenario" in done.stdout
+COMMANDS = [
+    *([], ["run"], ["show"], ["export"], ["scenario"], ["data"], ["sweep"]),
+    *(["scenario", name] for name in ("list", "show", "new", "schema")),
+    *(["data", name] for name in ("list", "show", "import")),
+]
 
 
-@pytest.mark.parametrize("arguments", [["--version"], ["scenario", "list"], ["run", "nothing"]])
-def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_teaches_by_examples_that_work(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli.main([*command, "--help"])
+    said = capsys.readouterr().out
+    examples = [line.split("#")[0].split("|")[0].strip() for line in said.splitlines()]
+    examples = [line for line in examples if line.startswith("aitimelines ")]
+    assert examples
+    assert max(map(len, said.splitlines())) <= 80
+    for line in examples:  # known commands and flags, values of the right type
+        line = line.removesuffix("--help")
+        cli.app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+
+
+def test_the_collector_rests_while_libraries_are_loaded_and_not_after() -> None:
+    def fail() -> None:
+        with cli.few_collections():
+            assert not gc.isenabled()
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        fail()
+    assert gc.isenabled()
+    gc.unfreeze()
+
+
+HEAVY = {
+    *("jax", "numpyro", "xarray", "pandas", "matplotlib", "arviz_stats", "scipy", "zarr"),
+    *("numcodecs", "pyarrow", "dask"),
+}
+
+
+def loaded_by(arguments: list[str]) -> set[str]:
+    """Return the heavy libraries that a command has loaded when it ends."""
     code = (
         "import sys; from aitimelines.forecast import cli\n"
         f"try: cli.main({arguments!r})\nexcept SystemExit: pass\n"
-        "heavy = {'jax', 'numpyro', 'xarray', 'pandas', 'matplotlib', 'arviz_stats', 'scipy'}\n"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+        f"print('loaded:', *sorted({HEAVY!r} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["--version"], ["scenario", "list"], ["run", "nothing"]],
+    ids=" ".join,
+)
+def test_light_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    assert not loaded_by(arguments)
+
+
+def test_show_and_a_repeated_run_load_nothing_heavy(result: Path, tmp_path: Path) -> None:
+    assert not loaded_by(["show", str(result)])
+    assert not loaded_by(["show", str(result), "--json"])
+    assert not loaded_by([*COTRA, "--output", str(tmp_path / "again")])
 
 
 def test_a_table_is_imported_and_read_from_then_on(

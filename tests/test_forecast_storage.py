@@ -127,6 +127,17 @@ def test_any_array_is_read_back_identical(tmp_path_factory, values, attributes):
 # Damage
 
 
+def test_a_missing_chunk_is_named(tree: xr.DataTree, tmp_path: Path):
+    path = tmp_path / "result.zarr"
+    storage.write(tree, path)
+    (chunk,) = chunk_files(path / "timeline" / "arrival_cdf")
+    chunk.unlink()
+    with pytest.raises(
+        ValueError, match="is damaged .*: a chunk of 'timeline/arrival_cdf' is missing"
+    ):
+        storage.read_tree(path)
+
+
 def test_one_changed_byte_in_any_chunk_is_noticed(tree: xr.DataTree, tmp_path: Path):
     path = tmp_path / "result.zarr"
     storage.write(tree, path)

@@ -1,0 +1,69 @@
+"""Compiled programs kept for the next run.
+
+JAX loads what it finds there as machine code and runs it. So the folder is used only if nobody but
+its owner, who must be the user, can write to it or put another one in its place.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from .files import cache_directory
+
+
+def keep_compiled_programs() -> str | None:
+    """Let JAX keep compiled programs in the cache folder; return why not, if it may not.
+
+    Call it before the first program is compiled.
+    """
+    import jax
+
+    folder = cache_directory() / "compiled"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    reason = not_private(folder)
+    if reason is None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        # Small programs too: a forecast has a dozen, each faster to load than to compile.
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    return reason
+
+
+def not_private(folder: Path) -> str | None:
+    """Return why others could change what is in a folder, None if they cannot.
+
+    Neither the folder may be open to them nor, unless it is sticky as /tmp is, any folder above it.
+    """
+    if os.name != "posix":  # the profile of a user is private, and modes say nothing
+        return None
+    user = os.geteuid()
+    resolved = folder.resolve()
+    for place in (resolved, *resolved.parents):
+        status = place.stat()
+        own = place == resolved
+        if status.st_uid not in ((user,) if own else (user, 0)):
+            return f"{str(place)!r} belongs to another user"
+        open_to_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        if open_to_others and (own or not status.st_mode & stat.S_ISVTX):
+            return f"{str(place)!r} can be written by others"
+    return None
+
+
+def use_every_core() -> None:
+    """Make a device of each core, so that a forecast is shared between them.
+
+    XLA's own threads leave half of two cores unused in programs of many small steps. Call it before
+    the first array is made; says nothing where there is another kind of device, or the user's flags
+    say how many there are.
+    """
+    import jax
+
+    if "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", cores())
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
