@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import xarray as xr
 from jax.sharding import Mesh
@@ -114,10 +114,8 @@ def _means_at(
     count = len(problems)
     # One compiled program for all batches: a short one is filled up, and what fills it not run.
     padded = [*problems, *[problems[0]] * (BATCH - count if count > 1 else 0)]
-    nodes = [jnp.asarray(np.asarray(problem.ensemble.nodes)[chosen]) for problem in padded]
-    stacked = ensemble.stack(
-        [p.ensemble._replace(nodes=own) for p, own in zip(padded, nodes, strict=True)]
-    )
+    every = ensemble.stack([problem.ensemble for problem in padded])
+    stacked = every._replace(nodes=jax.device_put(np.asarray(every.nodes)[:, chosen]))
     means = np.empty(0)
     running = ensemble.replicate_means(
         passage_curve(structure), stacked, samples, count=count, mesh=mesh, chunk=chunk

@@ -61,7 +61,7 @@ class Ensemble(NamedTuple):
 def stack(ensembles: Sequence[Ensemble]) -> Ensemble:
     """Return ensembles as one, each leaf with a leading axis."""
     # By NumPy: a program for each leaf would take longer to compile than to run.
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack(leaves)), *ensembles)
+    return jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *ensembles))
 
 
 def dimension(inputs: Inputs) -> int:

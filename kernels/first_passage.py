@@ -2,8 +2,8 @@
 
 The distribution of the requirement is integrated out: given a path, the milestone has been reached
 by t with probability F_R(max over s <= t of E(s)), or F_R(E(t)) where no path declines (conditional
-Monte Carlo; far less noisy than counting crossings). Conditioning on "not yet" divides by the mass left now, draw by draw, so that
-worlds already ruled out lose weight.
+Monte Carlo; far less noisy than counting crossings). Conditioning on "not yet" divides by the mass
+left now, draw by draw, so that worlds already ruled out lose weight.
 """
 
 from collections.abc import Callable

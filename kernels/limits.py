@@ -20,5 +20,9 @@ def soft_minimum(log10_values: Sequence[Array], sharpness: Array) -> Array:
     # A sequence and not a stacked array: element by element, all of it compiles to one loop.
     lowest = reduce(jnp.minimum, log10_values)
     rate = sharpness * _LN_10
-    excess = sum(jnp.exp(rate * (lowest - value)) for value in log10_values)
+    if len(log10_values) == 2:  # of two exponentials one is 1
+        parts = [jnp.exp(-rate * jnp.abs(log10_values[0] - log10_values[1])), jnp.ones_like(lowest)]
+    else:
+        parts = [jnp.exp(rate * (lowest - value)) for value in log10_values]
+    excess = reduce(jnp.add, parts)
     return lowest - jnp.log(excess) * (1 / rate)

@@ -8,6 +8,7 @@ index order, randomised by a linear matrix scramble and a digital shift (Matouse
 that the spread between replicates is an honest Monte Carlo error.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import jax
@@ -100,6 +101,7 @@ class Points(NamedTuple):
     shifts: Array
 
 
+@cache
 def direction_numbers(dimension: int) -> np.ndarray:
     """Return the unscrambled direction numbers, uint32 (dimension, BITS).
 
@@ -118,7 +120,9 @@ def direction_numbers(dimension: int) -> np.ndarray:
                     new ^= m[k - j] << j
             m.append(new)
         numbers[row] = [m[k] << (BITS - 1 - k) for k in range(BITS)]
-    return numbers.astype(np.uint32)
+    found = numbers.astype(np.uint32)
+    found.flags.writeable = False  # it is shared by all who ask
+    return found
 
 
 def randomise(key: Array, dimension: int, replicates: int) -> Points:
