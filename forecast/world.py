@@ -92,6 +92,7 @@ def _world(structure: Structure, number: dict[str, Array]) -> World:
 
     present = {name: trend(name) for name in structure.trends}
     missing = present["price_performance"]
+    common = _gain(number, "algorithmic_progress")
     return World(
         training_compute=present.get("training_compute", missing),
         spending=present.get("spending", missing),
@@ -103,7 +104,7 @@ def _world(structure: Structure, number: dict[str, Array]) -> World:
             ResourceLimit(*(number[f"limits.{name}.{field}"] for field in ResourceLimit._fields))
             for name in structure.resources
         ),
-        algorithmic_progress=tuple(_progress(number, path) for path in structure.paths),
+        algorithmic_progress=tuple(_progress(number, common, path) for path in structure.paths),
         post_training=_gain(number, "post_training"),
         sharpness=number["limits.sharpness"],
     )
@@ -113,16 +114,15 @@ def _gain(number: dict[str, Array], name: str) -> Gain:
     return Gain(*(number[f"{name}.{field}"] for field in Gain._fields))
 
 
-def _progress(number: dict[str, Array], component: str) -> Gain:
+def _progress(number: dict[str, Array], common: Gain, component: str) -> Gain:
     """Return algorithmic progress, or what a component of the requirement has of its own."""
-    common = _gain(number, "algorithmic_progress")
     doubling = number.get(f"requirement.{component}.doubling_time_years")
+    ceiling = number.get(f"requirement.{component}.ceiling_oom")
     if doubling is not None:  # of its own, for good
         common = common._replace(
             doubling_time_years=doubling, long_run_doubling_time_years=doubling
         )
-    ceiling = number.get(f"requirement.{component}.ceiling_oom", common.ceiling_oom)
-    return common._replace(ceiling_oom=ceiling)
+    return common if ceiling is None else common._replace(ceiling_oom=ceiling)
 
 
 def _paths(

@@ -6,6 +6,7 @@ times are positive and soft minima increase in what they cap.
 
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from jax import Array
 
 from .compute_growth import Trend, growth_oom_per_year, log10_trend
@@ -94,9 +95,19 @@ def gain_oom(
 
     Up to now it is log-linear from the reference year; slowing starts now.
     """
+    grown = _growth_from_now(gain, years_from_now)
+    return _since_reference(gain, grown, years_since_reference, sharpness)
+
+
+def _growth_from_now(gain: Gain, years_from_now: Array) -> Array:
+    return log10_trend(Trend(jnp.zeros_like(gain.ceiling_oom), *gain[:3]), years_from_now)
+
+
+def _since_reference(
+    gain: Gain, grown: Array, years_since_reference: Array, sharpness: Array
+) -> Array:
     until_now = growth_oom_per_year(gain.doubling_time_years) * years_since_reference
-    raw = log10_trend(Trend(until_now, *gain[:3]), years_from_now)
-    return soft_minimum((raw, gain.ceiling_oom), sharpness)
+    return soft_minimum((until_now + grown, gain.ceiling_oom), sharpness)
 
 
 def log10_effective_compute(
@@ -108,9 +119,12 @@ def log10_effective_compute(
     years_since_reference: (path,), now minus the reference year of each
     """
     physical = log10_physical_compute(world, years_from_now, by_spending=by_spending)
+    # Once for all kinds of algorithms that grow alike; XLA would compute it for each.
+    post_training = _growth_from_now(world.post_training, years_from_now)
+    grown = {id(g): _growth_from_now(g, years_from_now) for g in world.algorithmic_progress}
     return tuple(
         physical
-        + gain_oom(progress, since, years_from_now, world.sharpness)
-        + gain_oom(world.post_training, since, years_from_now, world.sharpness)
+        + _since_reference(progress, grown[id(progress)], since, world.sharpness)
+        + _since_reference(world.post_training, post_training, since, world.sharpness)
         for progress, since in zip(world.algorithmic_progress, years_since_reference, strict=True)
     )

@@ -1,0 +1,354 @@
+"""What the machine does: draws a second, cores, memory, many scenarios; and why not more.
+
+``python -m benchmarks.throughput`` prints a Markdown page, ``--write`` puts it into docs/,
+``--quick`` tries everything in a minute with few draws. Four minutes otherwise. Every variant runs
+in a process of its own, and those that are compared take turns.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import yardstick
+from .throughput_tasks import Worker, work
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmark_throughput.md"
+TILE, TOGETHER = 1024, 256  # draws of a tile; tiles that an accelerator evaluates at once
+
+
+class Settings(NamedTuple):
+    """How hard to try. samples: of the kernel; alone: scenarios timed one by one."""
+
+    rounds: int = 15
+    samples: int = 2**17
+    samples_on_cores: int = 2**19
+    least_memory_samples: int = 10**4
+    most_memory_samples: int = 10**8
+    scenarios: int = 1000
+    alone: int = 30
+    narrow_seeds: int = 12
+
+
+QUICK = Settings(3, 2**14, 2**16, 10**4, 10**6, 128, 5, 3)
+
+
+class Row(NamedTuple):
+    """A line of the page: what was measured, what came out, what we aim for, is it reached."""
+
+    what: str
+    found: str
+    goal: str = ""
+    verdict: str = ""
+
+
+# Rows of the page
+
+
+def at_least(found: float, goal: float, *, share: bool = False) -> tuple[str, str]:
+    """Return (goal, verdict) of a figure that should be large; share: it is a percentage."""
+    text = f"{goal:.0%}" if share else f"{goal:g}x"
+    return (
+        f"at least {text}",
+        "reached" if found >= goal else f"**missed**: {found / goal:.0%} of it",
+    )
+
+
+def at_most(found: float, goal: float, unit: str) -> tuple[str, str]:
+    """Return (goal, verdict) of a figure that should be small."""
+    verdict = "reached" if found <= goal else f"**missed**: {found / goal:.1f} times it"
+    return f"at most {goal:g} {unit}".strip(), verdict
+
+
+def smooth_kernel(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Compare the kernel with the same arithmetic by hand, on one core."""
+    with tempfile.TemporaryDirectory() as folder, Worker(pinned=True) as worker:
+        try:
+            libraries = yardstick.build(Path(folder))
+        except yardstick.NotBuiltError as error:
+            return [Row("smooth kernel against C", f"skipped: {error}")]
+        paths = {name: str(path) for name, path in libraries.items()}
+        found = worker.ask(
+            "time_against_c", samples=settings.samples, rounds=settings.rounds, libraries=paths
+        )
+    worst = max(found["differences"].values())
+    assert worst < 1e-6, f"the yardstick differs from the kernel by {worst:.0e}"
+    us = {name: 1e6 * np.median(times) / settings.samples for name, times in found["cpu"].items()}
+
+    def fastest(name: str) -> float:
+        return min(time for variant, time in us.items() if variant.startswith(name))
+
+    same, fewest = fastest("same functions"), fastest("fewest functions")
+    facts |= found | {"kernel_us": us["kernel"], "c_us": same, "c_fewest_us": fewest}
+    goal = at_least(same / us["kernel"], 0.75, share=True)
+    nodes = found["nodes"]
+    text = "{:.2f} us a draw, {:.1f} ns a draw and node"
+    return [
+        Row("smooth kernel, one core", text.format(us["kernel"], 1e3 * us["kernel"] / nodes)),
+        Row("the same functions in C", text.format(same, 1e3 * same / nodes)),
+        Row("smooth kernel as a share of that C's speed", f"{same / us['kernel']:.0%}", *goal),
+        Row("C with the fewest functions", text.format(fewest, 1e3 * fewest / nodes)),
+        Row("smooth kernel as a share of that C's speed", f"{fewest / us['kernel']:.0%}"),
+        Row("largest difference of C from the kernel", f"{worst:.0e}", *at_most(worst, 1e-6, "")),
+    ]
+
+
+def both_cores(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Compare one core with two virtual devices, and with one device that may use all cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if cores < 2:
+        return [Row("two cores against one", "skipped: there is one core")]
+    kinds = {"one": (1, True), "two": (2, False), "free": (1, False)}
+    times: dict[str, list[float]] = {name: [] for name in kinds}
+    cpu: dict[str, list[float]] = {name: [] for name in kinds}
+    with ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(Worker(devices=devices, pinned=pinned))
+            for name, (devices, pinned) in kinds.items()
+        }
+        for turn in range(1 + settings.rounds // 2):
+            for name, worker in workers.items():
+                found = worker.ask("time_kernel", samples=settings.samples_on_cores)
+                if turn:  # the first compiles
+                    times[name].append(found["wall"])
+                    cpu[name].append(found["cpu"])
+    wall = {name: float(np.median(own)) for name, own in times.items()}
+    spent = {name: float(np.median(own)) for name, own in cpu.items()}
+    ratio, free = wall["one"] / wall["two"], wall["one"] / wall["free"]
+    more = spent["two"] / spent["one"], spent["free"] / spent["one"]
+    return [
+        Row(
+            "two virtual devices against one core, wall",
+            f"{ratio:.2f}x, with {more[0]:.2f} of the CPU time",
+            *at_least(ratio, 1.8),
+        ),
+        Row(
+            "one device that may use both cores, against one core, wall",
+            f"{free:.2f}x, with {more[1]:.2f} of the CPU time",
+        ),
+    ]
+
+
+def memory(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Compare the resident set of a few samples with that of many."""
+    with Worker(devices=2) as worker:
+        few = [worker.ask("use_memory", samples=settings.least_memory_samples) for _ in range(5)]
+        many = worker.ask("use_memory", samples=settings.most_memory_samples)
+    grown = (many["bytes"] - few[-1]["bytes"]) / 1e6
+    samples = f"{settings.least_memory_samples:.0e} to {settings.most_memory_samples:.0e} samples"
+    return [
+        Row(f"more memory from {samples}", f"{grown:.1f} MB", *at_most(grown, 2, "MB")),
+        Row(
+            "of that run: time a draw, two devices",
+            f"{1e6 * many['wall'] / many['samples']:.2f} us ({many['wall']:.0f} s in all)",
+        ),
+    ]
+
+
+def many_scenarios(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Compare a scenario among many with one alone; one core, 2^13 points each."""
+    with Worker(pinned=True) as worker:
+        found = worker.ask("time_scenarios", count=settings.scenarios, alone=settings.alone)
+    batch, alone, goal = 1e3 * found["batch"][1], 1e3 * found["alone"][1], 1.3
+    count = f"{settings.scenarios:,} scenarios of one structure"
+    return [
+        Row(
+            f"{count}: compiled programs",
+            f"{found['compiled']}",
+            *at_most(found["compiled"], 1, ""),
+        ),
+        Row(f"{count}, 2^13 points each", f"{batch:.1f} ms each", *at_most(batch, goal, "ms")),
+        Row("one scenario alone, compiled before", f"{alone:.1f} ms, {alone / batch:.2f}x that"),
+        Row("making a scenario's arrays (not in the above)", f"{1e3 * found['prepare'][1]:.1f} ms"),
+        Row("first batch, compilation included", f"{found['first'][0]:.1f} s wall"),
+    ]
+
+
+def gradient(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Compare the gradient of one probability by all inputs with the whole CDF; one core."""
+    with Worker(pinned=True) as worker:
+        found = worker.ask("time_gradient", samples=settings.samples, rounds=settings.rounds)
+    ratio = found["gradient"] / found["cdf"]
+    what = "gradient of a probability by all inputs, over the time of the CDF"
+    return [Row(what, f"{ratio:.2f}", *at_most(ratio, 1, ""))]
+
+
+def many_requirements(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Time requirements that share one simulation; one core."""
+    count = settings.scenarios
+    with Worker(pinned=True) as worker:
+        found = worker.ask("time_requirements", count=count)
+    each = 1e3 * (found["all"] - found["one"]) / (count - 1)
+    return [
+        Row(f"{count:,} requirements from one histogram", f"{found['all']:.1f} s"),
+        Row("of these, each after the first", f"{each:.2f} ms", *at_most(each, 0.1, "ms")),
+    ]
+
+
+def narrow_requirement(settings: Settings, facts: dict[str, Any]) -> list[Row]:
+    """Compare the error for a requirement known to 0.2 OOM with that of plain Monte Carlo."""
+    with Worker(pinned=True) as worker:
+        found = worker.ask("err_narrow", samples=2**14, seeds=settings.narrow_seeds)
+    ours, plain = (float(np.sqrt(np.mean(np.square(found[name])))) for name in ("ours", "plain"))
+    return [
+        Row(
+            "requirement with a standard deviation of 0.2 OOM, 2^14 samples: error (rms, worst year)",
+            f"{ours:.1e}, plain Monte Carlo {plain:.1e}: {plain / ours:.0f}x",
+            *at_least(plain / ours, 15),
+        ),
+        Row("of that forecast: time a draw", f"{found['us']:.1f} us"),
+    ]
+
+
+# Each gives rows of the page; `facts` is what they leave for the text.
+SECTIONS: tuple[Callable[[Settings, dict[str, Any]], list[Row]], ...] = (
+    smooth_kernel,
+    both_cores,
+    many_scenarios,
+    many_requirements,
+    gradient,
+    narrow_requirement,
+    memory,
+)
+
+
+# The page
+
+
+def roofline(facts: dict[str, Any]) -> str:
+    """Return what the kernel computes and moves, and what that implies."""
+    with Worker() as worker:
+        counted = worker.ask("time_operations")
+    from .operations import FUNCTIONS
+
+    a_node, a_draw = counted["a_node"], counted["a_draw"]
+    functions = {name: a_node[name] for name in FUNCTIONS if name in a_node}
+    other = sum(a_node.values()) - sum(functions.values())
+    operations = sum(functions.values()) * _OPERATIONS_OF_A_FUNCTION + other
+    nodes, inputs, carried = counted["nodes"], counted["inputs"], counted["carried"]
+    per_node = 4 * (carried + 2)
+    known = {
+        "functions": ", ".join(f"{count} {name}" for name, count in functions.items()),
+        "sum_functions": sum(functions.values()),
+        "other": other,
+        "assumed": _OPERATIONS_OF_A_FUNCTION,
+        "operations": operations,
+        "a_draw": sum(a_draw.values()),
+        "inputs": inputs,
+        "carried": carried,
+        "nodes": nodes,
+        "per_node": per_node,
+        "intensity": operations / per_node,
+        "tile_kilobytes": 4 * (inputs + carried + nodes) * TILE / 1e3,
+        "out": 4 * nodes,
+        "draws": TOGETHER * TILE,
+        "accelerator_megabytes": 4 * carried * TOGETHER * TILE / 1e6,
+    }
+    text = _COUNTS.format(**known)
+    if "kernel_us" not in facts:
+        return f"{text}\nNo C compiler, so nothing measured of the core.\n{_ACCELERATOR.format(**known)}"
+    per_ns = {name: operations * nodes / (1e3 * facts[name]) for name in ("kernel_us", "c_us")}
+    peak = facts["multiply_adds_per_ns"]
+    measured = _MEASURED.format(
+        kernel=per_ns["kernel_us"],
+        c=per_ns["c_us"],
+        peak=peak,
+        share=per_ns["kernel_us"] / peak,
+        c_share=per_ns["c_us"] / peak,
+        memory_speed=facts["bytes_per_ns"],
+        kernel_bytes=4 * nodes / (1e3 * facts["kernel_us"] * TILE),
+    )
+    return text + measured + _ACCELERATOR.format(**known)
+
+
+def page(settings: Settings) -> str:
+    """Return the Markdown page."""
+    from .measure import machine
+
+    facts: dict[str, Any] = {}
+    rows = [row for section in SECTIONS for row in section(settings, facts)]
+    return _TEXT.format(
+        machine=machine(),
+        rows="\n".join(f"| {' | '.join(row)} |" for row in rows),
+        rounds=settings.rounds,
+        samples=settings.samples,
+        flags=" ".join(yardstick.FLAGS[:4]),
+        roofline=roofline(facts),
+    )
+
+
+_OPERATIONS_OF_A_FUNCTION = 16  # polynomials in yardstick.c: 14 (exp) to 22 (log, erf)
+
+_TEXT = """# Throughput, cores, memory, many scenarios
+
+*Written by `python -m benchmarks.throughput --write`; machine: {machine}.*
+
+The scenario is `baseline` with priors in place of its fits, as in
+[benchmark_forecast_kernel.md](benchmark_forecast_kernel.md). Figures are medians of {rounds} rounds or half as many in which the
+contenders take turns, each in a process of its own; CPU time on one core unless it says wall. Points are made and turned into
+inputs inside every timed call; scrambling, compilation and start are not in it.
+
+| what | measured | goal | |
+|---|---|---|---|
+{rows}
+
+The yardstick is benchmarks/yardstick.c: the same points, inputs and formulas as a loop in C, draws in the vector lanes, every
+function an inlined polynomial, compiled on this machine with `{flags}`, the faster of 16 and 32 draws at a time. "Same
+functions" evaluates what the kernel does. "Fewest functions" is the same in exact arithmetic with less to evaluate: logarithms
+that are added are one logarithm of a product, and paths are kept in the units that the exponential wants.
+
+The goal for a scenario among many was set with a smaller model (19 inputs) on a processor with AVX-512.
+
+## What bounds it
+
+{roofline}"""
+
+_COUNTS = """Counted in the traced program, common parts once: a draw takes {inputs} normal quantiles (and an exponential for those that are
+lognormal) and {a_draw} operations for what does not depend on the year; then **each of {nodes} nodes takes {sum_functions} functions
+({functions}) and {other} other operations**, mostly multiplications and additions. With {assumed} operations a function (assumed: the
+polynomials of the yardstick have 14 to 22) that is about {operations} a draw and node.
+
+A node reads {carried} numbers of the draw and writes one, which is read once more: {per_node} bytes, {intensity:.1f} operations a
+byte. But they lie in the cache: a tile of 1024 draws holds {tile_kilobytes:.0f} kB, and what leaves it is one sum a node, {out}
+bytes.
+"""
+
+_MEASURED = """
+**On this CPU arithmetic is the bound, not memory.** One core does {peak:.0f} multiply-adds a ns in registers and moves
+{memory_speed:.0f} bytes a ns to and from memory (both measured here). The kernel does {kernel:.0f} operations a ns, {share:.0%} of the
+former (the C loop {c:.0f}, {c_share:.0%}; few of its operations can be fused into multiply-adds, and conversions and comparisons are
+none), while it needs {kernel_bytes:.4f} bytes a ns of memory. Only fewer or cheaper operations make it faster.
+"""
+
+_ACCELERATOR = """
+**On a GPU or TPU: not measured.** There, {draws:,} draws (256 tiles of 1024) would be evaluated at once and nothing but {out} bytes a
+tile returned to the host, so that neither the link nor the host bounds it while a call takes longer than the millisecond or so of
+dispatching it. Assumed that the compiler makes one program a node, as it does here, the draws' own numbers do not fit into
+registers between nodes and are read again at every node: {per_node} bytes for about {operations} operations, {intensity:.1f}
+operations a byte. An accelerator that does ten or more operations in the time of a byte from its main memory (as large ones do
+in float32) would then wait for memory, unless its cache holds the {accelerator_megabytes:.0f} MB. The remedies are fewer tiles at
+once, or several nodes in one pass of the loop.
+"""
+
+
+def main() -> None:
+    """Print the page; --write also puts it into docs/, --quick takes few draws; or be a worker."""
+    given = sys.argv[1:]
+    if "--worker" in given:
+        work(int(given[given.index("--worker") + 1]), "--pinned" in given)
+        return
+    from aitimelines.forecast.files import write_text
+
+    text = page(QUICK if "--quick" in given else Settings())
+    sys.stdout.write(text)
+    if "--write" in given:
+        write_text(PAGE, text)
+
+
+if __name__ == "__main__":
+    main()
