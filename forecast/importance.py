@@ -1,37 +1,60 @@
 """Importance sampling from a Laplace approximation, judged by the Pareto k of its weights.
 
-The posterior is approximated by a mixture of Student-t distributions (Geweke 1989), one at the mode
-of each node, adapted to the weighted moments of a few rounds of proposals; weights are exact and
-Pareto-smoothed (Vehtari et al. 2024). Proposals are quasi-random.
+The posterior is approximated at the mode of each node (a discrete alternative). In coordinates
+that the curvature there standardises, all nodes share one proposal: a mixture of Student-t
+distributions (Geweke 1989), fitted to weighted proposals of earlier rounds, first by moments, then,
+where the Pareto k is not low yet, with more components by importance-weighted EM (Hoogerheide,
+Opschoor & van Dijk 2012). Weights are exact and Pareto-smoothed (Vehtari et al. 2024). Proposals
+are quasi-random.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from scipy.special import logsumexp
+
+from .student_mixture import (
+    DEGREES_OF_FREEDOM,
+    Mixture,
+    fitted,
+    log_student,
+    log_volume,
+    single,
+)
 
 LogDensity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-ADAPTATIONS = 3
-_DEGREES_OF_FREEDOM = 6.0
-_WIDE_SHARE, _WIDE = 0.25, 2.5  # a defensive part of the proposals is wider (Hesterberg 1995)
-_NEWTON_STEPS = 40
+ADAPTATIONS = 4
+_GOOD_PARETO_K = 0.4  # no more adaptation below this
+_COMPONENTS = (1, 1, 3, 5)  # of the mixture after each round
+_NEWTON_STEPS = 60
+_MOST_DAMPING = 1e12  # curvature far from the mode may be as large
+_GAIN = 1e-3  # of log density: the proposal need not sit right at the mode
+_DISTANCES = np.array([1.0, 2.0, 4.0, 7.0])  # at which the density is compared with a normal one
+_EXTENTS = (0.7, 6.0)
+_BENDS = np.array([1.0, -1.0, 0.0, 1.7])  # powers that are tried
+_NEGLIGIBLE = 12.0  # nodes whose log evidence is so much less need not be known well
+_TURN = 0.5  # within this distance of the mode one side passes into the other
+_TRIALS = 1024  # points of a Newton step: with few nodes, several dampings are tried at once
 
 
 class _Proposal(NamedTuple):
-    """A mixture of Student-t, one a node.
+    """Nodes, each with a place and a scale of its own, and in these terms one mixture for all.
 
     log_share: (node,); centre: (node, parameter); root: (node, parameter, parameter), a Cholesky
-    factor of the inverse negative Hessian; shift, stretch: of all nodes' standardised coordinates
+    factor of the inverse negative Hessian; extent, bend: (node, parameter, side), how far the
+    density extends below and above the mode along each column of the root, and the power by which
+    the later parameters respond there (1: linearly)
     """
 
     log_share: np.ndarray
     centre: np.ndarray
     root: np.ndarray
-    shift: np.ndarray
-    stretch: np.ndarray
+    extent: np.ndarray
+    bend: np.ndarray
+    mixture: Mixture
 
 
 def sample(
@@ -49,17 +72,16 @@ def sample(
     log_density: (unconstrained (point, parameter), node of each) -> (point,)
     start: (point, parameter), some prior draws; nodes: (node, ...)
     seeds: one for each adaptation, then one for each chain; report: called with chains done
+    proposals: at most so many a chain, a power of two
     """
-    from arviz_stats.base import array_stats
-
-    proposal = _laplace(log_density, start, nodes)
-    for seed in seeds[:ADAPTATIONS]:
-        standard, _, _, log_weight = _propose(log_density, proposal, nodes, seed, proposals)
-        proposal = _adapt(proposal, standard, log_weight)
+    proposal, efficient = _adapted(log_density, start, nodes, seeds[:ADAPTATIONS], proposals)
+    # About two effective proposals for each draw, or as many as there may be.
+    wanted = 2 ** int(np.ceil(np.log2(2 * draws / efficient)))
+    count = max(min(proposals, wanted), proposals // 8)
     kept, chosen, efficiency, pareto_k, log_weights = [], [], [], [], []
     for chain, seed in enumerate(seeds[ADAPTATIONS:]):
-        _, flat, node, log_weight = _propose(log_density, proposal, nodes, seed, proposals)
-        smoothed, k = array_stats.psislw(-log_weight)
+        _, flat, node, log_weight = _propose(log_density, proposal, nodes, seed, count)
+        smoothed, k = _smoothed(log_weight)
         weight = np.exp(smoothed - logsumexp(smoothed))
         # Systematic resampling: the least noise of its own.
         offset = (np.arange(draws) + 0.5) / draws
@@ -68,7 +90,7 @@ def sample(
         kept.append(flat[row])
         chosen.append(node[row])
         efficiency.append(1 / np.sum(weight**2) / len(weight))
-        pareto_k.append(float(k))
+        pareto_k.append(k)
         log_weights.append(log_weight)
         report(chain + 1)
     statistics = {
@@ -76,26 +98,124 @@ def sample(
         "importance_efficiency": np.repeat(np.array(efficiency)[:, None], draws, axis=1),
     }
     # One proposal for all chains, so one k; the largest of several noisy ones would be biased.
-    _, overall = array_stats.psislw(-np.concatenate(log_weights))
-    return np.concatenate(kept), np.concatenate(chosen), statistics, float(overall)
+    _, overall = _smoothed(np.concatenate(log_weights))
+    return np.concatenate(kept), np.concatenate(chosen), statistics, overall
+
+
+def _smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return (Pareto-smoothed log weights, Pareto k)."""
+    from arviz_stats.base import array_stats
+
+    smoothed, k = array_stats.psislw(-log_weight)
+    return smoothed, float(k)
+
+
+def _adapted(
+    log_density: LogDensity,
+    start: np.ndarray,
+    nodes: np.ndarray,
+    seeds: np.ndarray,
+    proposals: int,
+) -> tuple[_Proposal, float]:
+    """Return the Laplace approximation adapted until its Pareto k is low, or rounds are used up.
+
+    With it, the effective part of its proposals (Kish), as the last round found it.
+    """
+    proposal = _laplace(log_density, start, nodes)
+    for done, (seed, components) in enumerate(zip(seeds, _COMPONENTS, strict=True)):
+        count = proposals if components > 1 else max(512, proposals // 4)
+        white, _, _, log_weight = _propose(log_density, proposal, nodes, seed, count)
+        smoothed, k = _smoothed(log_weight)
+        efficient = np.exp(2 * logsumexp(smoothed) - logsumexp(2 * smoothed)) / count
+        if done and k < _GOOD_PARETO_K:
+            break
+        proposal = proposal._replace(mixture=fitted(white, log_weight, components))
+    return proposal, float(efficient)
 
 
 def _laplace(log_density: LogDensity, start: np.ndarray, nodes: np.ndarray) -> _Proposal:
-    """Return a Laplace approximation at each node, from the best of some prior draws."""
+    """Return a Laplace approximation at each node.
+
+    The search starts from the best of some prior draws, or from the mode of the likeliest node.
+    """
     count, size = len(nodes), start.shape[1]
     tried = start[: max(16, 4096 // count)]
     scores = log_density(np.tile(tried, (count, 1)), np.repeat(nodes, len(tried), axis=0))
-    best = np.argmax(scores.reshape(count, -1), axis=1)
-    mode, value, hessian = _newton(log_density, tried[best], nodes)
+    scores = scores.reshape(count, -1)
+    best = tried[np.argmax(scores, axis=1)]
+    if count > 1:
+        first = [np.argmax(scores.max(axis=1))]
+        shared = _newton(log_density, best[first], nodes[first])[0]
+        better = log_density(np.repeat(shared, count, axis=0), nodes) > scores.max(axis=1)
+        best = np.where(better[:, None], shared, best)
+    mode, value, hessian = _newton(log_density, best, nodes)
     scale, axes = np.linalg.eigh(-hessian)
     scale = np.maximum(scale, 1e-2)  # never wider than the priors of unit scale allow by far
     root = np.linalg.cholesky(np.einsum("nij,nj,nkj->nik", axes, 1 / scale, axes))
     evidence = value - 0.5 * np.log(scale).sum(axis=1)
+    extent, bend = np.ones((2, count, size, 2))
+    matters = evidence > evidence.max() - _NEGLIGIBLE
+    extent[matters], bend[matters] = _shape(
+        log_density, mode[matters], value[matters], root[matters], nodes[matters]
+    )
+    evidence += np.log(extent.mean(axis=2)).sum(axis=1)
     # Half of the evidence, half of its square root: nodes that Laplace underrates are still met.
     share = np.exp(evidence - logsumexp(evidence))
     tempered = np.exp(0.5 * evidence - logsumexp(0.5 * evidence))
-    log_share = np.log(0.5 * share + 0.5 * tempered)
-    return _Proposal(log_share, mode, root, np.zeros(size), np.eye(size))
+    log_share = np.log(np.maximum(0.5 * share + 0.5 * tempered, 1e-300))
+    return _Proposal(log_share, mode, root, extent, bend, single(np.zeros(size), np.eye(size)))
+
+
+def _shape(
+    log_density: LogDensity,
+    mode: np.ndarray,
+    value: np.ndarray,
+    root: np.ndarray,
+    nodes: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return extent and bend of the density about each mode, each (node, parameter, side).
+
+    The extent is the factor by which a normal distribution must be wider on that side to be nowhere
+    lower at some distances (Geweke 1989, section 5), the bend the one of a few along which the
+    density stays highest. A normal density has extent and bend 1.
+    """
+    count, size = mode.shape
+    # (node, parameter moved, side, bend, distance)
+    shape = (count, size, 2, len(_BENDS), len(_DISTANCES))
+    away = np.zeros((*shape[1:], size))
+    moved = np.arange(size)
+    away[moved, ..., moved] = np.array([-1.0, 1.0])[:, None, None] * _DISTANCES
+    bend = np.broadcast_to(_BENDS[:, None, None], away.shape)
+    point = mode[:, None] + _bent(root[:, None], away.reshape(-1, size), bend.reshape(-1, size))
+    number = point.shape[1]
+    found = log_density(point.reshape(-1, size), np.repeat(nodes, number, axis=0)).reshape(shape)
+    drop = np.maximum(value[:, None, None, None, None] - found, 1e-9)
+    ratio = (_DISTANCES / np.sqrt(2 * drop)).clip(*_EXTENTS)
+    best = np.argmax(ratio.sum(axis=-1), axis=-1)
+    extent = np.take_along_axis(ratio.max(axis=-1), best[..., None], axis=-1)[..., 0]
+    return extent, _BENDS[best]
+
+
+def _bent(root: np.ndarray, away: np.ndarray, bend: np.ndarray) -> np.ndarray:
+    """Return where the standardised distances ``away`` lead from the mode, (..., parameter).
+
+    Each parameter moves by its own distance and responds to those before it, which is linear near
+    the mode and beyond it a power (Box & Cox 1964): the map keeps the determinant of the root.
+    """
+    size = np.abs(away)
+    power = np.where(bend == 0, np.log1p(size), ((1 + size) ** bend - 1) / np.where(bend, bend, 1))
+    response = np.copysign(power, away)
+    diagonal = np.diagonal(root, axis1=-2, axis2=-1)
+    return diagonal * away + np.einsum("...ij,...j->...i", np.tril(root, -1), response)
+
+
+def _skewed(extent: np.ndarray, standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (coordinates stretched differently on either side of 0, smoothly; log Jacobian)."""
+    below, above = np.moveaxis(extent, -1, 0)
+    middle, half = (above + below) / 2, (above - below) / 2
+    root = np.sqrt(_TURN**2 + standard**2)
+    slope = middle + half * standard * (2 * _TURN**2 + standard**2) / root**3
+    return standard * (middle + half * standard / root), np.log(slope).sum(axis=1)
 
 
 def _derivatives(
@@ -132,24 +252,30 @@ def _newton(
     log_density: LogDensity, position: np.ndarray, nodes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mode, log density, Hessian) of every node by damped Newton steps."""
-    identity = np.eye(position.shape[1])
+    size = position.shape[1]
     damping = np.full(len(nodes), 1.0)
     active = np.arange(len(nodes))
     value, gradient, hessian = _derivatives(log_density, position, nodes)
     position = position.copy()
     for _ in range(_NEWTON_STEPS):
+        # With few nodes left, several dampings cost no more than one.
+        tries = int(np.clip(_TRIALS // (len(active) * (size**2 + size + 1)), 1, 5))
+        ladder = damping[active, None] * 100.0 ** (np.arange(tries) - tries // 2)
         scale, axes = np.linalg.eigh(-hessian[active])
-        curvature = np.einsum("nij,nj,nkj->nik", axes, np.abs(scale) + 1e-6, axes)
-        damped = curvature + damping[active, None, None] * identity
-        trial = position[active] + np.linalg.solve(damped, gradient[active, :, None])[..., 0]
-        new = _derivatives(log_density, trial, nodes[active])
-        gain = np.nan_to_num(new[0] - value[active], nan=-np.inf)
+        uphill = np.einsum("nij,ni->nj", axes, gradient[active])
+        step = uphill[:, None] / (np.abs(scale)[:, None] + 1e-6 + ladder[..., None])
+        trial = position[active, None] + np.einsum("nij,ntj->nti", axes, step)
+        new = _derivatives(log_density, trial.reshape(-1, size), nodes[np.repeat(active, tries)])
+        gains = np.nan_to_num(new[0].reshape(-1, tries) - value[active, None], nan=-np.inf)
+        best = np.argmax(gains, axis=1)
+        gain = gains[np.arange(len(active)), best]
         better = gain > 0
-        moved = active[better]
-        position[moved] = trial[better]
-        value[moved], gradient[moved], hessian[moved] = (part[better] for part in new)
-        damping[active] = np.where(better, damping[active] / 10, damping[active] * 10)
-        active = active[np.where(better, gain > 1e-5, damping[active] < 1e6)]
+        moved, taken = active[better], (np.arange(len(active)) * tries + best)[better]
+        position[moved] = trial.reshape(-1, size)[taken]
+        value[moved], gradient[moved], hessian[moved] = (part[taken] for part in new)
+        used = ladder[np.arange(len(active)), best]
+        damping[active] = np.where(better, used / 10, ladder.max(axis=1) * 10)
+        active = active[np.where(better, gain > _GAIN, damping[active] < _MOST_DAMPING)]
         if active.size == 0:
             break
     return position, value, hessian
@@ -162,36 +288,27 @@ def _propose(
     size = proposal.centre.shape[1]
     u = stats.qmc.Sobol(size + 3, rng=np.random.default_rng(seed)).random(count)
     u = u.clip(1e-12, 1 - 1e-12)
-    freedom = _DEGREES_OF_FREEDOM
-    radius = np.sqrt(stats.chi2.ppf(u[:, size], freedom) / freedom)
-    width = np.where(u[:, size + 1] < _WIDE_SHARE, _WIDE, 1.0)
-    standard = stats.norm.ppf(u[:, :size]) * (width / radius)[:, None]
-    share = np.exp(proposal.log_share)
-    node = np.searchsorted(np.cumsum(share) / share.sum(), u[:, -1]).clip(max=len(nodes) - 1)
-    white = proposal.shift + standard @ proposal.stretch.T
-    flat = proposal.centre[node] + np.einsum("nij,nj->ni", proposal.root[node], white)
-    log_volume = np.log(np.abs(np.linalg.det(proposal.stretch))) + np.log(
-        np.diagonal(proposal.root, axis1=1, axis2=2)
-    ).sum(axis=1)
-    student = stats.multivariate_t(shape=np.eye(size), df=freedom)
-    log_proposal = np.logaddexp(
-        np.log1p(-_WIDE_SHARE) + student.logpdf(standard),
-        np.log(_WIDE_SHARE) + student.logpdf(standard / _WIDE) - size * np.log(_WIDE),
-    )
-    log_proposal += proposal.log_share[node] - log_volume[node]
+    half = DEGREES_OF_FREEDOM / 2
+    radius = np.sqrt(special.gammaincinv(half, u[:, size]) / half)  # chi over root of its freedom
+    standard = special.ndtri(u[:, :size]) / radius[:, None]
+    mixture = proposal.mixture
+    component = _choose(mixture.log_share, u[:, size + 1])
+    white = mixture.centre[component] + _times(mixture.root[component], standard)
+    node = _choose(proposal.log_share, u[:, -1])
+    away, log_slope = _skewed(proposal.extent[node], white)
+    bend = np.where(away < 0, proposal.bend[node, :, 0], proposal.bend[node, :, 1])
+    flat = proposal.centre[node] + _bent(proposal.root[node], away, bend)
+    log_proposal = logsumexp(mixture.log_share + log_student(mixture, white), axis=1) - log_slope
+    log_proposal += (proposal.log_share - log_volume(proposal.root))[node]
     log_weight = np.maximum(log_density(flat, nodes[node]), -1e300) - log_proposal
     return white, flat, node, log_weight
 
 
-def _adapt(proposal: _Proposal, white: np.ndarray, log_weight: np.ndarray) -> _Proposal:
-    """Return the proposal moved to the weighted mean and covariance of the standardised draws."""
-    # No single draw may rule the moments.
-    log_weight = np.minimum(log_weight, np.sort(log_weight)[-20])
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    shift = weight @ white
-    centred = white - shift
-    covariance = centred.T @ (weight[:, None] * centred)
-    return proposal._replace(
-        shift=shift, stretch=np.linalg.cholesky(covariance + 1e-6 * np.eye(len(shift)))
-    )
+def _choose(log_share: np.ndarray, u: np.ndarray) -> np.ndarray:
+    """Return indices with the probabilities of ``log_share``, by inversion of ``u``."""
+    total = np.cumsum(np.exp(log_share))
+    return np.searchsorted(total / total[-1], u).clip(max=len(total) - 1)
+
+
+def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
+    return np.einsum("nij,nj->ni", matrix, vector)

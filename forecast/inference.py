@@ -3,35 +3,41 @@
 Two ways to the same posterior:
 
 - ``importance`` (`importance.py`): Laplace approximation at the mode, corrected by importance
-  sampling. Small models need seconds, most of them compilation. A model may have ``nodes``,
+  sampling. Small models need a second, most of it compilation. A model may have ``nodes``,
   discrete alternatives (dates of change points) with equal prior weight: each gets a Laplace
   approximation of its own and the proposal is their mixture.
-- ``nuts``: NumPyro's NUTS with a dense mass matrix. Used where the first fails its own check, and
-  in the tests as its oracle.
+- ``nuts`` (`nuts.py`): NUTS with a dense mass matrix, nodes summed over. Used where the first
+  fails its own check, and in the tests as its oracle.
 
-A model is a NumPyro function of keyword arguments with one observed site.
+A model is a NumPyro function of keyword arguments with one observed site, whose priors have
+quantile functions.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import Array
-from jax.flatten_util import ravel_pytree
+from jax.scipy.special import ndtr
 from numpyro import handlers
 from numpyro.distributions import biject_to
-from numpyro.infer import NUTS
-from numpyro.infer.util import potential_energy
+from numpyro.infer.util import log_density as joint_density
 
-from . import importance
+from . import importance, nuts
 
 Model = Callable[..., None]
 Progress = Callable[[int, int], None]
 
+SAMPLERS = ("auto", "importance", "nuts")
 PARETO_K_LIMIT = 0.7
+BATCH = 1024  # points in one call of the program
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,7 @@ class SamplerSettings:
 
     sampler: "auto" (importance, NUTS if its Pareto k is over 0.7), "importance" or "nuts"
     chains, draws: independent repetitions, and draws kept of each
-    proposals: importance proposals per chain, a power of two
+    proposals: importance proposals per chain at most, a power of two
     warmup: NUTS only, iterations per chain
     """
 
@@ -59,6 +65,7 @@ class Fit(NamedTuple):
     statistics: name -> (chain, draw) sampler statistics
     prior, prior_predictive: the same from the prior, with one chain
     sampler, pareto_k: how it was sampled ("importance" has no divergences, "nuts" no Pareto k)
+    predict: from a random generator, to other predictive draws
     """
 
     draws: dict[str, np.ndarray]
@@ -69,21 +76,39 @@ class Fit(NamedTuple):
     prior_predictive: np.ndarray
     sampler: str
     pareto_k: float
+    predict: Callable[[np.random.Generator], np.ndarray]
+
+
+class Evaluation(NamedTuple):
+    """A model at many points.
+
+    flat: (point, parameter), unconstrained; log_density: (point,); values: name -> (point, ...),
+    of all sites; log_likelihood: (point, observation); observed: parameters of the observed
+    distribution, each (point, observation)
+    """
+
+    flat: Any
+    log_density: Any
+    values: dict[str, Any]
+    log_likelihood: Any
+    observed: tuple[Any, ...]
 
 
 class Compiled(NamedTuple):
-    """The few functions of a model that are compiled, all in float64 and batched.
+    """A model as one program, compiled once, in float64 and batched.
 
-    prior: (keys, node) -> unconstrained draws, values of all sites, parameters of the observed
-        distribution
-    log_density: (unconstrained, node) -> log joint density
-    outputs: (unconstrained, node) -> values of all sites, log likelihood, parameters as above
+    evaluate: (points, node of each, whether the points are standard normal numbers to be turned
+        into prior draws, else unconstrained parameters) -> Evaluation, as NumPy arrays
+    log_density: (points, node of each) -> log joint density, (point,)
+    joint: the same for one point, in JAX, to be differentiated
+    size: how many unconstrained parameters there are
     observed: name of the observed distribution
     """
 
-    prior: Callable[[Array, np.ndarray], tuple[Array, dict[str, Array], tuple[Array, ...]]]
-    log_density: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    outputs: Callable[[np.ndarray, np.ndarray], tuple[dict[str, Array], Array, tuple[Array, ...]]]
+    evaluate: Callable[[np.ndarray, np.ndarray, bool], Evaluation]
+    log_density: importance.LogDensity
+    joint: nuts.LogDensity
+    size: int
     observed: str
 
 
@@ -100,79 +125,119 @@ def fit(
     model: Model,
     data: Mapping[str, Any],
     *,
-    key: Array,
+    seed: Sequence[int],
     nodes: np.ndarray | None = None,
     settings: SamplerSettings = SamplerSettings(),
     progress: Progress | None = None,
-    compiled: "Compiled | None" = None,
+    compiled: Compiled | None = None,
+    checkpoints: Path | None = None,
 ) -> Fit:
     """Return the posterior of ``model(**data)``.
 
+    seed: whole numbers from 0 on; all of them together fix all random numbers
     nodes: (node, ...) or None; one is passed to the model as ``node=``, all are equally likely
-        beforehand. A model with nodes has no NUTS fall-back.
+        beforehand
     progress: called with (draws done, draws in all)
     compiled: of `compile_model` with the same model and data, to fit several sets of nodes
+    checkpoints: folder in which NUTS keeps what it has done, so that a call that was interrupted
+        goes on where it was; importance sampling needs none
 
-    Raises ``ValueError`` if the sampler is unknown or does not fit the model.
+    Raises ``ValueError`` if the sampler is unknown, or a prior has no quantile function.
     """
-    if settings.sampler not in ("auto", "importance", "nuts"):
+    if settings.sampler not in SAMPLERS:
         raise ValueError(
             f"sampler: got {settings.sampler!r}, expected 'auto', 'importance' or 'nuts'"
         )
-    if settings.sampler == "nuts" and nodes is not None:
-        raise ValueError("sampler: got 'nuts', but a model with nodes has no NUTS")
     report = progress or (lambda done, total: None)
     total = settings.chains * settings.draws
-    with jax.enable_x64(True):
-        arguments = dict(data)
-        points = np.zeros((1, 1)) if nodes is None else np.asarray(nodes, dtype=float)
-        if compiled is None:
-            compiled = compile_model(model, arguments, None if nodes is None else points[0])
-        prior_key, importance_key, nuts_key, output_key = jax.random.split(key, 4)
-        rng = np.random.default_rng(np.asarray(jax.random.bits(output_key, (4,), jnp.uint32)))
-        any_node = points[rng.integers(len(points), size=settings.draws)]
-        start, prior, prior_observed = jax.tree.map(
-            np.asarray, compiled.prior(_cheap_keys(prior_key, settings.draws), any_node)
+    points = np.zeros((1, 1)) if nodes is None else np.asarray(nodes, dtype=float)
+    if compiled is None:
+        compiled = compile_model(model, data, None if nodes is None else points[0])
+    streams = np.random.SeedSequence(list(seed)).spawn(3)
+    rng = np.random.default_rng(streams[0])
+    any_node = points[rng.integers(len(points), size=settings.draws)]
+    standard = rng.standard_normal((settings.draws, compiled.size))
+    prior = compiled.evaluate(standard, any_node, True)
+    sampler, pareto_k = settings.sampler, np.nan
+    if sampler != "nuts":
+        flat, chosen, statistics, pareto_k = importance.sample(
+            compiled.log_density,
+            prior.flat,
+            points,
+            streams[1].generate_state(importance.ADAPTATIONS + settings.chains),
+            draws=settings.draws,
+            proposals=settings.proposals,
+            report=lambda chains: report(chains * settings.draws, total),
         )
-        sampler, pareto_k = settings.sampler, np.nan
-        if sampler != "nuts":
-            number = (importance.ADAPTATIONS + settings.chains,)
-            flat, chosen, statistics, pareto_k = importance.sample(
-                compiled.log_density,
-                start,
-                points,
-                np.asarray(jax.random.bits(importance_key, number, jnp.uint32)),
-                draws=settings.draws,
-                proposals=settings.proposals,
-                report=lambda chains: report(chains * settings.draws, total),
-            )
-            fails = not pareto_k < PARETO_K_LIMIT
-            sampler = "nuts" if sampler == "auto" and fails and nodes is None else "importance"
-        if sampler == "nuts":
-            flat, statistics = _nuts(model, arguments, nuts_key, settings, report)
-            chosen = np.zeros(total, dtype=int)
-        outputs = compiled.outputs(flat, points[chosen])
-    draws, log_likelihood, observed = jax.tree.map(
-        lambda leaf: np.asarray(leaf).reshape(settings.chains, settings.draws, *leaf.shape[1:]),
-        outputs,
-    )
+        fails = not pareto_k < PARETO_K_LIMIT
+        sampler = "nuts" if sampler == "auto" and fails else "importance"
+    if sampler == "nuts":
+        number = int(streams[2].generate_state(1)[0])
+        flat, statistics = _nuts(
+            compiled, prior.flat, points, number, settings, report, checkpoints
+        )
+        chosen = _nodes_given(compiled.log_density, flat, points, rng)
+    found = compiled.evaluate(flat, points[chosen], False)
     simulate = _SIMULATORS[compiled.observed]
+    by_chain = partial(_by_chain, settings=settings)
+
+    def predict(rng: np.random.Generator) -> np.ndarray:
+        return by_chain(simulate(rng, *found.observed))
+
     return Fit(
-        draws=draws,
-        log_likelihood=log_likelihood,
-        predictive=simulate(rng, *observed),
+        draws={name: by_chain(value) for name, value in found.values.items()},
+        log_likelihood=by_chain(found.log_likelihood),
+        predictive=predict(rng),
         statistics=statistics,
-        prior={name: value[None] for name, value in prior.items()},
-        prior_predictive=simulate(rng, *prior_observed)[None],
+        prior={name: value[None] for name, value in prior.values.items()},
+        prior_predictive=simulate(rng, *prior.observed)[None],
         sampler=sampler,
         pareto_k=float(pareto_k),
+        predict=predict,
     )
 
 
-def _cheap_keys(key: Array, count: int) -> Array:
-    """Return keys of a generator that compiles far faster than threefry."""
-    seeds = jax.random.bits(key, (count,), jnp.uint32)
-    return jax.vmap(lambda seed: jax.random.key(seed, impl="unsafe_rbg"))(seeds)
+def _by_chain(values: np.ndarray, settings: SamplerSettings) -> np.ndarray:
+    return values.reshape(settings.chains, settings.draws, *values.shape[1:])
+
+
+def _nuts(
+    compiled: Compiled,
+    start: np.ndarray,
+    nodes: np.ndarray,
+    seed: int,
+    settings: SamplerSettings,
+    report: Progress,
+    checkpoints: Path | None,
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return (unconstrained draws, statistics) of NUTS, each chain from a likely prior draw."""
+    tried = start[: 16 * settings.chains]
+    any_node = nodes[np.arange(len(tried)) % len(nodes)]
+    score = compiled.log_density(tried, any_node).reshape(settings.chains, -1)
+    best = np.argmax(score, axis=1) + score.shape[1] * np.arange(settings.chains)
+    return nuts.sample(
+        compiled.joint,
+        tried[best],
+        nodes,
+        seed,
+        draws=settings.draws,
+        warmup=settings.warmup,
+        report=report,
+        folder=checkpoints,
+    )
+
+
+def _nodes_given(
+    log_density: importance.LogDensity,
+    flat: np.ndarray,
+    nodes: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Return a node for each point, drawn from their probabilities given the point."""
+    if len(nodes) == 1:
+        return np.zeros(len(flat), dtype=int)
+    score = np.stack([log_density(flat, np.tile(node, (len(flat), 1))) for node in nodes], axis=1)
+    return np.argmax(score + rng.gumbel(size=score.shape), axis=1)
 
 
 def _is_latent(site: dict[str, Any]) -> bool:
@@ -192,110 +257,112 @@ def _values(trace: dict[str, Any]) -> dict[str, Array]:
     }
 
 
+def _from_standard_normal(name: str, fn: dist.Distribution, z: Array) -> Array:
+    """Return the value whose quantiles are those of the standard normal numbers ``z``."""
+    if isinstance(fn, dist.Independent | dist.ExpandedDistribution | dist.MaskedDistribution):
+        return _from_standard_normal(name, fn.base_dist, z)
+    if isinstance(fn, dist.Normal):
+        return fn.loc + fn.scale * z
+    if isinstance(fn, dist.TransformedDistribution):
+        value = _from_standard_normal(name, fn.base_dist, z)
+        for transform in fn.transforms:
+            value = transform(value)
+        return value
+    try:
+        return fn.icdf(ndtr(z))
+    except (NotImplementedError, AttributeError, ImportError) as error:
+        raise ValueError(
+            f"{name}: got the prior {type(fn).__name__}, expected one with a quantile function"
+        ) from error
+
+
 def compile_model(
     model: Model, data: Mapping[str, Any], example_node: np.ndarray | None = None
 ) -> Compiled:
-    """Return the model's compiled functions of flat unconstrained vectors.
+    """Return the model as one program of flat unconstrained vectors; nothing is compiled yet.
 
-    example_node: one of the nodes, if the model has any. Nothing is run or compiled yet.
+    example_node: one of the nodes, if the model has any.
     """
 
-    def arguments(node: Array | np.ndarray | None) -> dict[str, Any]:
+    def arguments(node: Any) -> dict[str, Any]:
         return dict(data) if example_node is None else {**data, "node": node}
 
-    def trace_of(
-        key: Array, values: Mapping[str, Array], node: Array | np.ndarray | None
-    ) -> dict[str, Any]:
-        seeded = handlers.seed(handlers.substitute(model, dict(values)), key)
-        return handlers.trace(seeded).get_trace(**arguments(node))
+    def at(z: Array, node: Any, from_prior: Any) -> Evaluation:
+        flat: list[Array] = []
+        log_jacobian = [jnp.zeros(())]
 
-    transforms: dict[str, Any] = {}
+        def place(site: dict[str, Any]) -> Array | None:
+            if not _is_latent(site):
+                return None
+            transform = biject_to(site["fn"].support)
+            shape = transform.inverse_shape(site["fn"].shape())
+            first = sum(part.size for part in flat)
+            here = z[first : first + prod(shape)].reshape(shape)
+            value = transform(here)
+            log_jacobian.append(transform.log_abs_det_jacobian(here, value).sum())
+            if from_prior is not False:
+                drawn = _from_standard_normal(site["name"], site["fn"], here)
+                value = jnp.where(from_prior, drawn, value)
+                here = transform.inv(value)
+            flat.append(here.ravel())
+            return value
 
-    def unconstrained(trace: dict[str, Any]) -> dict[str, Array]:
-        for name, site in trace.items():
-            if _is_latent(site):
-                transforms[name] = biject_to(site["fn"].support)
-        return {name: transform.inv(trace[name]["value"]) for name, transform in transforms.items()}
-
-    def parameters(site: dict[str, Any]) -> tuple[Array, ...]:
-        shape = jnp.shape(site["value"])
-        names = list(site["fn"].arg_constraints)
-        return tuple(jnp.broadcast_to(getattr(site["fn"], name), shape) for name in names)
-
-    def from_prior(key: Array, node: Array) -> tuple[Array, dict[str, Array], tuple[Array, ...]]:
-        trace = trace_of(key, {}, node)
-        flat, _ = ravel_pytree(unconstrained(trace))
-        return flat, _values(trace), parameters(_observed(trace))
-
-    # Shapes and supports are found without running anything.
-    kinds: list[str] = []
-
-    def look(key: Array) -> dict[str, Array]:
-        trace = trace_of(key, {}, None if example_node is None else jnp.asarray(example_node))
-        kinds.append(type(_observed(trace)["fn"]).__name__)
-        return unconstrained(trace)
-
-    template = jax.eval_shape(look, jax.random.key(0))
-    unravel = ravel_pytree(jax.tree.map(lambda leaf: np.zeros(leaf.shape), template))[1]
-
-    def log_density(flat: Array, node: Array) -> Array:
-        return -potential_energy(model, (), arguments(node), unravel(flat))
-
-    def outputs(flat: Array, node: Array) -> tuple[dict[str, Array], Array, tuple[Array, ...]]:
-        constrained = {name: transforms[name](z) for name, z in unravel(flat).items()}
-        trace = trace_of(jax.random.key(0), constrained, node)
+        placed = handlers.substitute(model, substitute_fn=place)
+        log_joint, trace = joint_density(placed, (), arguments(node), {})
         site = _observed(trace)
-        return _values(trace), site["fn"].log_prob(site["value"]), parameters(site)
+        ones = (1,) * jnp.ndim(site["value"])
+        observed = (getattr(site["fn"], name) for name in site["fn"].arg_constraints)
+        return Evaluation(
+            jnp.concatenate(flat),
+            log_joint + sum(log_jacobian),
+            _values(trace),
+            site["fn"].log_prob(site["value"]),
+            tuple(jnp.reshape(p, ones[jnp.ndim(p) :] + jnp.shape(p)) for p in observed),
+        )
 
-    return Compiled(
-        jax.jit(jax.vmap(from_prior)),
-        _in_batches(jax.jit(jax.vmap(log_density))),
-        jax.jit(jax.vmap(outputs)),
-        kinds[0],
-    )
+    def joint(z: Array, node: Any) -> Array:
+        return at(z, node, False).log_density
 
-
-def _in_batches(
-    log_density: Callable[[np.ndarray, np.ndarray], Array], size: int = 1024
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Return the function evaluated in batches of one size, so that it is compiled once."""
-
-    def evaluate(flat: np.ndarray, node: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(flat), size):
-            rows = np.arange(start, start + size).clip(max=len(flat) - 1)
-            parts.append(np.asarray(log_density(flat[rows], node[rows])))
-        return np.nan_to_num(np.concatenate(parts)[: len(flat)], nan=-np.inf)
-
-    return evaluate
+    size, kind = _look(model, arguments(example_node))
+    program = jax.jit(jax.vmap(at, in_axes=(0, 0, None)))
+    return Compiled(partial(_evaluate, program), partial(_log_density, program), joint, size, kind)
 
 
-def _nuts(
-    model: Model,
-    data: dict[str, Any],
-    key: Array,
-    settings: SamplerSettings,
-    report: Progress,
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Return (unconstrained draws, statistics) of NUTS, sampled in blocks to show progress."""
-    kernel = NUTS(model, dense_mass=True, target_accept_prob=0.9)
-    state = kernel.init(jax.random.split(key, settings.chains), settings.warmup, None, (), data)
-    fields = ("diverging", "energy", "num_steps", "accept_prob")
-    block = 100
+def _look(model: Model, arguments: Mapping[str, Any]) -> tuple[int, str]:
+    """Return (how many unconstrained parameters, the observed distribution) without running it."""
+    found: list[Any] = []
 
-    def step(state: Any, _: None) -> tuple[Any, Any]:
-        state = kernel.sample(state, (), data)
-        flat = jax.vmap(lambda z: ravel_pytree(z)[0])(state.z)
-        return state, (flat, {field: getattr(state, field) for field in fields})
+    def look(key: Array) -> None:
+        trace = handlers.trace(handlers.seed(model, key)).get_trace(**arguments)
+        latent = [site["fn"] for site in trace.values() if _is_latent(site)]
+        shapes = [biject_to(fn.support).inverse_shape(fn.shape()) for fn in latent]
+        found.extend([sum(map(prod, shapes)), type(_observed(trace)["fn"]).__name__])
 
-    advance = jax.jit(lambda state: jax.lax.scan(step, state, None, length=block))
-    collected = []
-    iterations = settings.warmup + settings.draws
-    for done in range(0, iterations, block):
-        state, out = advance(state)
-        collected.append(jax.tree.map(lambda leaf: np.asarray(leaf).swapaxes(0, 1), out))
-        report(min(done + block, iterations) * settings.chains, iterations * settings.chains)
-    flat, statistics = jax.tree.map(
-        lambda *parts: np.concatenate(parts, axis=1)[:, settings.warmup : iterations], *collected
-    )
-    return flat.reshape(settings.chains * settings.draws, -1), statistics
+    with jax.enable_x64(True):
+        jax.eval_shape(look, jax.random.key(0))
+    return found[0], found[1]
+
+
+def _batches(
+    program: Callable[..., Evaluation], z: np.ndarray, node: np.ndarray, prior: bool
+) -> Iterator[Evaluation]:
+    """Yield the program's answers to batches of one size, so that it is compiled once."""
+    with jax.enable_x64(True):
+        for start in range(0, len(z), BATCH):
+            rows = np.arange(start, start + BATCH).clip(max=len(z) - 1)
+            yield program(z[rows], node[rows], prior)
+
+
+def _evaluate(
+    program: Callable[..., Evaluation], z: np.ndarray, node: np.ndarray, prior: bool
+) -> Evaluation:
+    parts = list(_batches(program, z, node, prior))
+    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(z)], *parts)
+    shape = found.log_likelihood.shape
+    return found._replace(observed=tuple(np.broadcast_to(p, shape) for p in found.observed))
+
+
+def _log_density(program: Callable[..., Evaluation], z: np.ndarray, node: np.ndarray) -> np.ndarray:
+    parts = [np.asarray(part.log_density) for part in _batches(program, z, node, False)]
+    value = np.concatenate(parts)[: len(z)]
+    return np.where(np.isnan(value), -np.inf, value)

@@ -19,6 +19,7 @@ _FIT_MODULES = (
     "student_mixture.py",
     "nuts.py",
     "records.py",
+    "averaging.py",
     "checks.py",
     "history/trend.py",
 )

@@ -60,7 +60,7 @@ def fit_trend(
         "residual": residual,
     }
     nodes = trend.change_point_nodes(year, change_points)
-    return inference.fit(trend.model, data, nodes=nodes, key=jax.random.key(1))
+    return inference.fit(trend.model, data, nodes=nodes, seed=(1,))
 
 
 def interval(draws: np.ndarray, mass: float) -> np.ndarray:
@@ -508,7 +508,7 @@ def perplexities(doubling_time_years: float) -> dict[str, np.ndarray]:
 
 def fit_algorithms(data: dict[str, np.ndarray]) -> Fit:
     arguments = {**data, "priors": ALGORITHM_PRIORS}
-    return inference.fit(algorithmic_progress.model, arguments, key=jax.random.key(2))
+    return inference.fit(algorithmic_progress.model, arguments, seed=(2,))
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,9 +11,10 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from aitimelines.forecast import importance, inference
+from aitimelines.forecast import importance, inference, records, student_mixture
 from aitimelines.forecast.history import trend
 from aitimelines.forecast.inference import Fit, SamplerSettings
+from aitimelines.forecast.scenario_files import load_scenario
 from aitimelines.priors.elicitation import Interval
 from arviz_stats.base import array_stats
 from scipy import stats
@@ -68,7 +70,7 @@ def conjugate(steps: list[tuple[int, int]]) -> Fit:
     def progress(done: int, total: int) -> None:
         steps.append((done, total))
 
-    return inference.fit(linear, linear_data(), key=jax.random.key(0), progress=progress)
+    return inference.fit(linear, linear_data(), seed=(0,), progress=progress)
 
 
 def test_conjugate_mean_and_covariance(conjugate: Fit) -> None:
@@ -150,37 +152,81 @@ def test_progress_rises_to_the_whole(conjugate: Fit, steps: list[tuple[int, int]
     assert steps[-1] == (4000, 4000)
 
 
-def test_same_key_same_draws_also_with_a_program_compiled_before(conjugate: Fit) -> None:
-    again = inference.fit(linear, linear_data(), key=jax.random.key(0), compiled=compiled_linear())
+def test_same_seed_same_draws_also_with_a_program_compiled_before(conjugate: Fit) -> None:
+    again = inference.fit(linear, linear_data(), seed=(0,), compiled=compiled_linear())
     for name, draws in conjugate.draws.items():
         np.testing.assert_array_equal(again.draws[name], draws)
     np.testing.assert_array_equal(again.predictive, conjugate.predictive)
     np.testing.assert_array_equal(again.prior["total"], conjugate.prior["total"])
 
 
-def test_another_key_gives_other_draws(conjugate: Fit) -> None:
+def test_another_seed_gives_other_draws(conjugate: Fit) -> None:
     settings = SamplerSettings(chains=2, draws=300, proposals=1024)
     other = inference.fit(
-        linear, linear_data(), key=jax.random.key(1), settings=settings, compiled=compiled_linear()
+        linear, linear_data(), seed=(1,), settings=settings, compiled=compiled_linear()
     )
     assert other.draws["coefficients"].shape == (2, 300, 3)
     assert not np.isin(other.draws["total"], conjugate.draws["total"]).any()
     assert not np.isin(other.prior["total"], conjugate.prior["total"]).any()
 
 
-@pytest.mark.parametrize(
-    ("sampler", "nodes", "message"),
-    [
-        ("hmc", None, "sampler: got 'hmc', expected 'auto', 'importance' or 'nuts'"),
-        ("nuts", np.zeros((2, 1)), "sampler: got 'nuts', but a model with nodes has no NUTS"),
-    ],
-)
-def test_samplers_that_do_not_fit_are_refused(
-    sampler: str, nodes: np.ndarray | None, message: str
-) -> None:
-    settings = SamplerSettings(sampler=sampler)
-    with pytest.raises(ValueError, match=f"^{message}"):
-        inference.fit(linear, linear_data(), key=jax.random.key(0), nodes=nodes, settings=settings)
+def test_an_unknown_sampler_is_refused() -> None:
+    message = "^sampler: got 'hmc', expected 'auto', 'importance' or 'nuts'"
+    with pytest.raises(ValueError, match=message):
+        inference.fit(linear, linear_data(), seed=(0,), settings=SamplerSettings(sampler="hmc"))
+
+
+def gamma_prior(*, value: np.ndarray) -> None:
+    rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0))
+    numpyro.sample("value", dist.StudentT(NEARLY_NORMAL, rate, NOISE), obs=value)
+
+
+def test_a_prior_without_a_quantile_function_is_refused() -> None:
+    with pytest.raises(ValueError, match="^rate: got the prior Gamma, expected one with a quant"):
+        inference.fit(gamma_prior, {"value": np.zeros(3)}, seed=(0,))
+
+
+def kinds_of_priors(*, value: np.ndarray) -> None:
+    numpyro.sample("normal", dist.Normal(1.0, 2.0).expand([2]).to_event(1))
+    numpyro.sample("lognormal", dist.LogNormal(0.5, 0.7))
+    numpyro.sample("uniform", dist.Uniform(-1.0, 3.0))
+    numpyro.sample("loguniform", dist.LogUniform(0.1, 10.0))
+    numpyro.sample("cauchy", dist.Cauchy(1.0, 2.0))
+    numpyro.sample("value", dist.StudentT(4.0, 0.0, 1.0), obs=value)
+
+
+def test_prior_draws_of_every_kind_have_their_distribution() -> None:
+    compiled = inference.compile_model(kinds_of_priors, {"value": np.zeros(2)})
+    assert compiled.size == 6
+    standard = np.random.default_rng(0).standard_normal((3000, 6))
+    drawn = compiled.evaluate(standard, np.zeros((3000, 1)), True)
+    expected = {
+        "lognormal": stats.lognorm(0.7, scale=np.exp(0.5)),
+        "uniform": stats.uniform(-1, 4),
+        "loguniform": stats.loguniform(0.1, 10),
+        "cauchy": stats.cauchy(1, 2),
+    }
+    for name, distribution in expected.items():
+        assert stats.kstest(drawn.values[name], distribution.cdf).pvalue > 1e-3
+    for column in drawn.values["normal"].T:
+        assert stats.kstest(column, stats.norm(1, 2).cdf).pvalue > 1e-3
+    # The unconstrained points that come with them lead back to the same values.
+    again = compiled.evaluate(drawn.flat, np.zeros((3000, 1)), False)
+    for name, values in drawn.values.items():
+        np.testing.assert_allclose(again.values[name], values, rtol=1e-9)
+
+
+def test_log_density_is_the_joint_density_with_the_jacobian() -> None:
+    compiled = inference.compile_model(regression, regression_data())
+    z = np.random.default_rng(0).standard_normal((5, 3))
+    slope, level, log_scale = z.T
+    data = regression_data()
+    centre = level[:, None] + slope[:, None] * data["position"]
+    likelihood = stats.t(4, centre, np.exp(log_scale)[:, None]).logpdf(data["value"]).sum(axis=1)
+    prior = stats.norm(0, 1).logpdf(slope) + stats.norm(0, 5).logpdf(level)
+    expected = likelihood + prior + stats.norm(0, 1).logpdf(log_scale)
+    found = compiled.log_density(z, np.zeros((5, 1)))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
 
 
 # --- both samplers on a regression with unknown scatter ------------------------------------------
@@ -202,12 +248,12 @@ def regression_data() -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def by_nuts() -> Fit:
     settings = SamplerSettings(sampler="nuts", chains=2, draws=500, warmup=300)
-    return inference.fit(regression, regression_data(), key=jax.random.key(3), settings=settings)
+    return inference.fit(regression, regression_data(), seed=(3,), settings=settings)
 
 
 @pytest.fixture(scope="module")
 def by_importance() -> Fit:
-    return inference.fit(regression, regression_data(), key=jax.random.key(3))
+    return inference.fit(regression, regression_data(), seed=(3,))
 
 
 def moments(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -254,7 +300,7 @@ def funnel(*, value: np.ndarray) -> None:
 @pytest.mark.slow
 def test_importance_that_fails_its_check_falls_back_to_nuts() -> None:
     settings = SamplerSettings(chains=2, draws=200, proposals=2048, warmup=200)
-    fit = inference.fit(funnel, {"value": np.zeros(3)}, key=jax.random.key(0), settings=settings)
+    fit = inference.fit(funnel, {"value": np.zeros(3)}, seed=(0,), settings=settings)
     assert fit.sampler == "nuts"
     assert "diverging" in fit.statistics
     assert fit.draws["inside"].shape == (2, 200, 4)
@@ -268,14 +314,12 @@ def test_auto_takes_nuts_where_the_pareto_k_is_over_the_limit(
     monkeypatch: pytest.MonkeyPatch, sampler: str, limit: float, expected: str | None
 ) -> None:
     settings = SamplerSettings(sampler=sampler, chains=2, draws=50, proposals=256)
-    # NUTS itself takes long to compile: the tests above run it.
+    # NUTS itself takes long to compile: other tests run it.
     instead = (np.full((100, 3), 7.0), {"diverging": np.zeros((2, 50), bool)})
     monkeypatch.setattr(inference, "_nuts", lambda *arguments: instead)
     monkeypatch.setattr(inference, "PARETO_K_LIMIT", limit)
     compiled = compiled_linear()
-    fit = inference.fit(
-        linear, linear_data(), key=jax.random.key(0), settings=settings, compiled=compiled
-    )
+    fit = inference.fit(linear, linear_data(), seed=(0,), settings=settings, compiled=compiled)
     assert fit.sampler == (expected or sampler)
     assert ("diverging" in fit.statistics) == (expected == "nuts")
     assert (fit.draws["coefficients"] == 7.0).all() == (expected == "nuts")
@@ -322,7 +366,7 @@ def skewed(flat: np.ndarray, _: np.ndarray) -> np.ndarray:
     return (2 * flat - np.exp(flat)).sum(axis=1)
 
 
-@pytest.mark.parametrize(("target", "size"), [(neals_funnel, 5), (cauchy, 8)])
+@pytest.mark.parametrize(("target", "size"), [(neals_funnel, 5), (cauchy, 16)])
 def test_targets_that_the_proposals_do_not_cover_have_a_large_pareto_k(
     target: importance.LogDensity, size: int
 ) -> None:
@@ -369,6 +413,55 @@ def test_evidence_weighs_the_nodes_whatever_the_width_of_each() -> None:
     assert (np.abs(shares - expected) < 4 * error).all()
 
 
+def test_the_map_of_the_proposals_has_the_determinant_that_its_weights_count_with() -> None:
+    rng = np.random.default_rng(0)
+    for size in (1, 3, 5):
+        root = np.tril(rng.normal(size=(size, size)), -1) + np.diag(rng.uniform(0.2, 3, size))
+        extent = rng.uniform(0.7, 6.0, (1, size, 2))
+        bend = rng.choice(importance._BENDS, (1, size))
+
+        def place(white: np.ndarray, root=root, extent=extent, bend=bend) -> np.ndarray:
+            away, _ = importance._skewed(extent, white[None])
+            return importance._bent(root[None], away, bend)[0]
+
+        at, step = 1.5 * rng.standard_normal(size), 1e-6
+        columns = [(place(at + h) - place(at - h)) / (2 * step) for h in step * np.eye(size)]
+        _, log_slope = importance._skewed(extent, at[None])
+        expected = log_slope[0] + student_mixture.log_volume(root[None])[0]
+        assert np.linalg.slogdet(np.array(columns))[1] == pytest.approx(expected, abs=1e-5)
+
+
+def banana(flat: np.ndarray, _: np.ndarray) -> np.ndarray:
+    """Return Haario et al.'s (1999) twisted normal density: x2 + x1^2 / 4 is normal."""
+    first = stats.norm(0, 2).logpdf(flat[:, 0])
+    return first + stats.norm(0, 0.5).logpdf(flat[:, 1] + flat[:, 0] ** 2 / 4)
+
+
+def test_a_curved_target_is_sampled_exactly() -> None:
+    draws, _, pareto_k = sample(banana, 2)
+    assert pareto_k < inference.PARETO_K_LIMIT
+    straight = draws[:, 1] + draws[:, 0] ** 2 / 4
+    for values, scale in ((draws[:, 0], 2), (straight, 0.5)):
+        distance = stats.kstest(values, stats.norm(0, scale).cdf).statistic
+        assert distance < 1.95 / np.sqrt(len(values))
+
+
+def test_components_are_student_t_and_find_separate_groups() -> None:
+    rng = np.random.default_rng(1)
+    near, far = rng.normal([-3, 0], [0.5, 1], (3000, 2)), rng.normal([4, 1], [1, 0.3], (1000, 2))
+    mixture = student_mixture.fitted(np.concatenate([near, far]), np.zeros(4000), 2)
+    order = np.argsort(mixture.centre[:2, 0])  # the third is the wide one
+    np.testing.assert_allclose(mixture.centre[order], [[-3, 0], [4, 1]], atol=0.15)
+    share = np.exp(mixture.log_share)
+    assert share.sum() == pytest.approx(1)
+    np.testing.assert_allclose(share[order] / share[:2].sum(), [0.75, 0.25], atol=0.02)
+    points = rng.normal(size=(7, 2))
+    for k, found in enumerate(student_mixture.log_student(mixture, points).T):
+        shape = mixture.root[k] @ mixture.root[k].T
+        theirs = stats.multivariate_t(mixture.centre[k], shape, df=6)
+        np.testing.assert_allclose(found, theirs.logpdf(points), rtol=1e-9)
+
+
 # --- discrete alternatives -----------------------------------------------------------------------
 
 NODES = np.array([[-1.0, 0.0], [0.5, 3.0]])
@@ -397,7 +490,7 @@ def test_nodes_have_their_exact_probabilities() -> None:
     value = np.array([1.2, 0.9, 1.3])
     share, means, variance = exact_alternatives(value)
     assert 0.1 < share[0] < 0.9
-    fit = inference.fit(alternatives, {"value": value}, key=jax.random.key(4), nodes=NODES)
+    fit = inference.fit(alternatives, {"value": value}, seed=(4,), nodes=NODES)
     node, level = many(fit, "node"), many(fit, "level")
     assert fit.pareto_k < 0.7
     for number, row in enumerate(NODES):
@@ -414,6 +507,142 @@ def test_nodes_have_their_exact_probabilities() -> None:
     for drawn, (shift, centre) in zip((below, above), NODES, strict=True):
         expected = stats.norm(shift + centre, np.hypot(1, NOISE))
         assert stats.kstest(drawn, expected.cdf).pvalue > 1e-3
+
+
+@pytest.mark.slow
+def test_nuts_gives_the_nodes_their_exact_probabilities_too() -> None:
+    value = np.array([1.2, 0.9, 1.3])
+    share, means, variance = exact_alternatives(value)
+    settings = SamplerSettings(sampler="nuts", draws=1500, warmup=300)
+    fit = inference.fit(alternatives, {"value": value}, seed=(5,), nodes=NODES, settings=settings)
+    assert fit.sampler == "nuts"
+    node, level = many(fit, "node"), many(fit, "level")
+    # A quarter of the draws counts as independent.
+    for number, row in enumerate(NODES):
+        chosen = (node == row).all(axis=1)
+        error = np.sqrt(share[number] * (1 - share[number]) / (len(node) / 4))
+        assert abs(chosen.mean() - share[number]) < 4 * error
+        distance = stats.kstest(level[chosen], stats.norm(means[number], variance**0.5).cdf)
+        assert distance.statistic < 1.95 / np.sqrt(chosen.sum() / 4)
+
+
+# --- the trend with a change point ---------------------------------------------------------------
+
+TREND_PRIORS = {
+    "doubling_time_years": Interval("lognormal", 0.2, 4.0, 0.95),
+    "log10_level_at_anchor": Interval("normal", 0, 40, 0.95),
+    "residual_scale_oom": Interval("lognormal", 0.1, 2.0),
+    "degrees_of_freedom": Interval("lognormal", 2, 30),
+}
+
+
+def bent_record(residual: str = "student_t") -> tuple[dict[str, Any], np.ndarray]:
+    """Return data with a bend that is hard to date, and nodes every half year."""
+    rng = np.random.default_rng(8)
+    year = np.sort(rng.uniform(2010, 2024, 60))
+    centre = 21 + 0.3 * (year - 2016) + 0.35 * np.maximum(year - 2017, 0)
+    data = {
+        "year": year,
+        "log10_value": centre + 0.4 * rng.standard_t(3, 60),
+        "group": np.zeros(60, int),
+        "priors": TREND_PRIORS,
+        "change_points": 1,
+        "residual": residual,
+    }
+    return data, np.arange(year.min() + 1, year.max() - 1, 0.5)[:, None]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tails_of_the_change_point_are_covered(seed: int) -> None:
+    data, nodes = bent_record()
+    compiled = inference.compile_model(trend.model, data, nodes[0])
+    fit = inference.fit(trend.model, data, seed=(seed,), nodes=nodes, compiled=compiled)
+    assert fit.sampler == "importance"
+    assert fit.pareto_k < 0.5
+    assert fit.statistics["importance_efficiency"].min() > 0.3
+
+
+@pytest.mark.slow
+def test_both_samplers_agree_on_the_change_point() -> None:
+    data, nodes = bent_record()
+    ours = inference.fit(trend.model, data, seed=(1,), nodes=nodes)
+    settings = SamplerSettings(sampler="nuts", draws=2000)
+    theirs = inference.fit(trend.model, data, seed=(2,), nodes=nodes, settings=settings)
+    assert (ours.sampler, theirs.sampler) == ("importance", "nuts")
+    assert theirs.statistics["diverging"].mean() < 0.005
+    tailed = {"degrees_of_freedom", "segment_doubling_time_years", "doubling_time_years"}
+    for name in ours.draws:
+        size = ours.draws[name][0, 0].size
+        mine, other = (fit.draws[name].reshape(4, -1, size) for fit in (ours, theirs))
+        if name in tailed:  # which make their moments noisy
+            mine, other = np.log(mine), np.log(other)
+        for ours_k, theirs_k in zip(np.moveaxis(mine, 2, 0), np.moveaxis(other, 2, 0), strict=True):
+            (mean, sd), (error, _) = moments(ours_k)
+            (their_mean, their_sd), (their_error, _) = moments(theirs_k)
+            assert abs(mean - their_mean) < 4 * np.hypot(error, their_error)
+            assert sd == pytest.approx(their_sd, rel=0.1)
+
+
+@pytest.mark.slow
+def test_a_fit_by_nuts_that_was_interrupted_goes_on(tmp_path: Path) -> None:
+    settings = SamplerSettings(sampler="nuts", chains=2, draws=150, warmup=150)
+
+    def fitted(**more: Any) -> Fit:
+        data = regression_data()
+        return inference.fit(regression, data, seed=(9,), settings=settings, **more)
+
+    def stop(done: int, total: int) -> None:
+        if done >= total / 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(checkpoints=tmp_path, progress=stop)
+    assert list(tmp_path.iterdir())
+    resumed, whole = fitted(checkpoints=tmp_path), fitted()
+    for name, draws in whole.draws.items():
+        np.testing.assert_array_equal(resumed.draws[name], draws)
+    np.testing.assert_array_equal(resumed.predictive, whole.predictive)
+
+
+# --- the record's fits ---------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_record_whose_fits_took_different_samplers_is_averaged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AITIMELINES_CACHE", str(tmp_path))
+    real, calls = importance.sample, []
+
+    def failing_once(*arguments: Any, **more: Any) -> Any:
+        calls.append(arguments)
+        *found, pareto_k = real(*arguments, **more)
+        return *found, 1.0 if len(calls) == 2 else pareto_k
+
+    def instead(*arguments: Any) -> Any:
+        # The draws of the importance sampler, in place of minutes of NUTS.
+        compiled, start, nodes, seed, settings, _, folder = arguments
+        assert tmp_path in folder.parents
+        seeds = np.random.default_rng(seed).integers(2**32, size=8, dtype=np.uint32)
+        flat, *_ = real(
+            compiled.log_density,
+            start,
+            nodes,
+            seeds,
+            draws=settings.draws,
+            proposals=2048,
+            report=lambda chains: None,
+        )
+        return flat, {"diverging": np.zeros((settings.chains, settings.draws), bool)}
+
+    monkeypatch.setattr(importance, "sample", failing_once)
+    monkeypatch.setattr(inference, "_nuts", instead)
+    tree, cached = records.fit_record(load_scenario("baseline"), "training_compute")
+    assert not cached
+    assert len(calls) == 4
+    assert tree["change_points"]["weight"].sum() == pytest.approx(1)
+    assert tree["posterior"]["degrees_of_freedom"].shape == (4, 1000)
+    assert records.fit_record(load_scenario("baseline"), "training_compute")[1]
 
 
 # --- simulation-based calibration ----------------------------------------------------------------
@@ -462,33 +691,28 @@ def ranks(replications: int, sd_factor: float, seed: int) -> dict[str, np.ndarra
     """Return for each quantity the share of posterior draws below the truth, (replication,)."""
     rng = np.random.default_rng(seed)
     true_priors = {name: wider(interval, sd_factor) for name, interval in PRIORS.items()}
-    true_key, start_key = jax.random.split(jax.random.key(seed))
     no_data = np.tile(YEAR, (replications, 1))
-    with jax.enable_x64(True):
-        example = jnp.asarray(YEAR)
-        compiled = inference.compile_model(trend_with_data_as_node, {"priors": PRIORS}, example)
-        truth = inference.compile_model(trend_with_data_as_node, {"priors": true_priors}, example)
-        true_keys = jax.random.split(true_key, replications)
-        _, values, observed = jax.tree.map(np.asarray, truth.prior(true_keys, no_data))
-        data = inference._SIMULATORS[truth.observed](rng, *observed)
-        start_keys = jax.random.split(start_key, replications)
-        start = np.asarray(compiled.prior(start_keys, no_data)[0])
-        found: dict[str, list[float]] = {name: [] for name in SITES}
-        for number in range(replications):
-            here = data[number : number + 1]
-            flat, chosen, _, _ = importance.sample(
-                compiled.log_density,
-                start,
-                here,
-                rng.integers(2**32, size=importance.ADAPTATIONS + 1, dtype=np.uint32),
-                draws=99,
-                proposals=1024,
-                report=lambda chains: None,
-            )
-            draws = compiled.outputs(flat, here[chosen])[0]
-            for name in SITES:
-                drawn, true = np.asarray(draws[name]).ravel(), values[name][number].item()
-                found[name].append(np.mean(drawn < true))
+    compiled = inference.compile_model(trend_with_data_as_node, {"priors": PRIORS}, YEAR)
+    truth = inference.compile_model(trend_with_data_as_node, {"priors": true_priors}, YEAR)
+    standard = rng.standard_normal((2, replications, compiled.size))
+    true = truth.evaluate(standard[0], no_data, True)
+    data = inference._SIMULATORS[truth.observed](rng, *true.observed)
+    start = compiled.evaluate(standard[1], no_data, True).flat
+    found: dict[str, list[float]] = {name: [] for name in SITES}
+    for number in range(replications):
+        here = data[number : number + 1]
+        flat, chosen, _, _ = importance.sample(
+            compiled.log_density,
+            start,
+            here,
+            rng.integers(2**32, size=importance.ADAPTATIONS + 1, dtype=np.uint32),
+            draws=99,
+            proposals=1024,
+            report=lambda chains: None,
+        )
+        draws = compiled.evaluate(flat, here[chosen], False).values
+        for name in SITES:
+            found[name].append(np.mean(draws[name].ravel() < true.values[name][number].item()))
     return {name: np.array(shares) for name, shares in found.items()}
 
 

@@ -19,7 +19,7 @@ import numpyro.distributions as dist
 import pandas as pd
 
 from ...priors.elicitation import distribution
-from .trend import Priors
+from .trend import MOST_DEGREES_OF_FREEDOM, Priors
 
 BENCHMARKS = ("perplexity_wt103", "perplexity_wt2", "perplexity_ptb")
 
@@ -75,7 +75,7 @@ def model(
     data_exponent (beta_d), alpha_year, beta_year.
     """
     doubling = numpyro.sample("doubling_time_years", distribution(*priors["doubling_time_years"]))
-    share = numpyro.sample("parameter_share", _somewhere_between_0_and_1())
+    share = numpyro.sample("parameter_share", somewhere_between_0_and_1())
     by_parameters = numpyro.sample(
         "parameter_elasticity", distribution(*priors["parameter_elasticity"])
     )
@@ -85,7 +85,7 @@ def model(
         "log_reference_loss", distribution(*priors["log_reference_loss"]).expand(many).to_event(1)
     )
     part = numpyro.sample(
-        "parameter_part_of_loss", _somewhere_between_0_and_1().expand(many).to_event(1)
+        "parameter_part_of_loss", somewhere_between_0_and_1().expand(many).to_event(1)
     )
     # The data say how loss responds as a whole; the exponents follow from each term's part of it.
     alpha = numpyro.deterministic("parameter_exponent", by_parameters / part.mean())
@@ -102,10 +102,11 @@ def model(
     )
     scale = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
     freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
+    freedom = jnp.minimum(freedom, MOST_DEGREES_OF_FREEDOM)
     numpyro.sample("log_perplexity", dist.StudentT(freedom, loss, scale), obs=log_perplexity)
 
 
-def _somewhere_between_0_and_1() -> dist.Distribution:
+def somewhere_between_0_and_1() -> dist.Distribution:
     """Return a logit-normal close to Beta(1.5, 1.5), whose sampler takes seconds to compile."""
     return dist.TransformedDistribution(dist.Normal(0.0, 1.2), dist.transforms.SigmoidTransform())
 

@@ -23,6 +23,9 @@ MAX_CHANGE_POINTS = 3
 UNUSED_YEAR = 9999.0  # an unused change point lies beyond the record
 _MOST_NODES = 500
 _SHORTEST_SEGMENT_YEARS = 1.0
+# Beyond this Student's t is the normal distribution to 1e-6, and its density, a difference of large
+# log gammas, loses its digits.
+MOST_DEGREES_OF_FREEDOM = 1e6
 Priors = Mapping[str, Interval]
 
 
@@ -142,6 +145,7 @@ def model(
         observed: Any = BelowFrontier(centre, gap, scale[group])
     else:
         freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
+        freedom = jnp.minimum(freedom, MOST_DEGREES_OF_FREEDOM)
         observed = dist.StudentT(freedom, centre, scale[group])
     numpyro.sample("log10_value", observed, obs=log10_value)
 

@@ -1,0 +1,82 @@
+"""One fit from several of the same record, averaged over the number of change points."""
+
+import json
+import warnings
+
+import numpy as np
+import xarray as xr
+from scipy.special import softmax
+
+from . import checks
+
+
+def averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
+    """Return one fit averaged over the number of change points by pseudo-BMA weights of LOO.
+
+    Stacking would give all weight to one of models that predict alike (Yao et al. 2018).
+    """
+    import arviz_stats
+
+    with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+        loo = {str(count): arviz_stats.loo(t, pointwise=True) for count, t in trees.items()}
+    weights = softmax([float(entry.elpd) for entry in loo.values()])
+    first = next(iter(trees.values()))
+    chains, draws = first["forecast"]["doubling_time_years"].shape
+    edges = np.rint(np.cumsum(weights) * draws).astype(int)
+    model = np.searchsorted(edges, np.arange(draws), side="right")
+    order = np.random.default_rng(seed).permutation(draws)
+
+    def mixed(group: str) -> xr.Dataset:
+        parts = [tree[group].to_dataset() for tree in trees.values()]
+        shared = [
+            str(name)
+            for name, value in parts[0].items()
+            if all(name in part and part[name].shape == value.shape for part in parts)
+        ]
+        if not shared:  # statistics of different samplers
+            return xr.Dataset()
+        pieces = [
+            part[shared].isel(draw=np.flatnonzero(model == k)) for k, part in enumerate(parts)
+        ]
+        together = xr.concat(pieces, dim="draw").assign_coords(draw=np.arange(draws))
+        return together.isel(draw=order).assign_coords(draw=np.arange(draws))
+
+    tree = first.copy()
+    for group in (
+        "posterior",
+        "posterior_predictive",
+        "log_likelihood",
+        "sample_stats",
+        "forecast",
+    ):
+        tree[group] = xr.DataTree(mixed(group))
+    count = np.broadcast_to(np.array(list(trees))[model][order], (chains, draws))
+    tree["posterior"] = xr.DataTree(
+        tree["posterior"].to_dataset().assign(number_of_change_points=(("chain", "draw"), count))
+    )
+    tree["trend"] = xr.DataTree(
+        sum(w * t["trend"].to_dataset() for w, t in zip(weights, trees.values(), strict=True))
+    )
+    names = [str(c) for c in trees]
+    tree["change_points"] = xr.DataTree(
+        xr.Dataset(
+            {
+                "elpd_loo": ("model", [float(loo[n].elpd) for n in names]),
+                "elpd_loo_se": ("model", [float(loo[n].se) for n in names]),
+                "largest_pareto_k_loo": ("model", [float(loo[n].pareto_k.max()) for n in names]),
+                "weight": ("model", weights),
+            },
+            coords={"model": list(trees)},
+        )
+    )
+    judged = {f"{c} change points": verdict_of(t) for c, t in trees.items()}
+    relevant = {k: v for (k, v), w in zip(judged.items(), weights, strict=True) if w >= 0.05}
+    verdict = checks.together(relevant)
+    tree.attrs |= {"verdict": verdict.verdict, "reasons": json.dumps(verdict.reasons)}
+    return tree
+
+
+def verdict_of(tree: xr.DataTree) -> checks.Verdict:
+    """Return the verdict that a fit carries in its attributes."""
+    return checks.Verdict(tree.attrs["verdict"], tuple(json.loads(tree.attrs["reasons"])))
