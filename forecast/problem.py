@@ -11,7 +11,7 @@ import xarray as xr
 
 from ..kernels import ensemble, quasi_random
 from ..priors.elicitation import location_scale
-from .config import Prior, RequirementComponent, Scenario, check_horizon
+from .config import Prior, Requirement, RequirementComponent, Scenario, check_horizon
 from .provenance import as_of_date, as_of_year
 from .world import GROWTH, Direction, Shared, Structure
 
@@ -47,10 +47,7 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         for name, tree in sorted(fits.items(), key=lambda item: _influence(item[0]))
     }
     requirement = scenario.requirement
-    clocks = [
-        (c.algorithms_year or requirement.algorithms_year, c.name if _has_own_progress(c) else "")
-        for c in requirement.components
-    ]
+    clocks = algorithms_of(requirement)
     paths = sorted(set(clocks))
     structure = Structure(
         columns=tuple(f"{name}.{c}" for name, columns in posterior.items() for c in columns),
@@ -99,6 +96,17 @@ def _real(values: Any, *, dtype: Any) -> jax.Array:
 def _influence(name: str) -> int:
     """Return the place of an input: what moves forecasts most gets the best coordinates."""
     return _BY_INFLUENCE.index(name.partition(".")[0])
+
+
+def algorithms_of(requirement: Requirement) -> list[tuple[float, str]]:
+    """Return for each component the year of its algorithms, and its name if they are its own.
+
+    Components that have the same see the same path of effective compute.
+    """
+    return [
+        (c.algorithms_year or requirement.algorithms_year, c.name if _has_own_progress(c) else "")
+        for c in requirement.components
+    ]
 
 
 def _has_own_progress(component: RequirementComponent) -> bool:

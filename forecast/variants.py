@@ -9,15 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import Array
+from pydantic import ValidationError
 
 from ..kernels import ensemble
 from ..kernels.histogram import CENTRES, replicate_histograms
 from ..kernels.requirement import cumulative
-from .config import Scenario
-from .problem import REPLICATES, Problem, prepare
-from .scenario_files import scenario_from_dict
+from .config import Requirement, RequirementComponent, Scenario
+from .problem import REPLICATES, algorithms_of, prepare
+from .scenario_files import sentence
 from .timeline import rounded_samples, timeline
-from .world import Structure, paths_curve
+from .world import paths_curve
 
 
 def requirement_variants(
@@ -37,50 +38,66 @@ def requirement_variants(
 
     Raises ``ValueError`` for a requirement that is not valid or counts on other algorithms.
     """
-    values = scenario.model_dump()
-    variants = [
-        prepare(
-            scenario_from_dict(values | {"requirement": dict(each)}, name=f"requirement {i}"),
-            fits,
-            dtype=np.float32,
-        )
-        for i, each in enumerate(requirements)
-    ]
+    paths = sorted(set(algorithms_of(scenario.requirement)))
+    own = {c.name: _own_progress(c) for c in scenario.requirement.components}
+    checked = [_checked(values, i, paths, own) for i, values in enumerate(requirements)]
     base = prepare(scenario, fits, dtype=np.float32)
-    for i, variant in enumerate(variants):
-        if _algorithms(variant) != _algorithms(base):
-            raise ValueError(
-                f"requirement {i}: got components that count on other algorithms, expected those "
-                f"of {scenario.id}: the same algorithms_year and algorithmic progress"
-            )
     tiles = rounded_samples(scenario.samples) // (REPLICATES * ensemble.TILE)
     counts = replicate_histograms(
         paths_curve(base.structure), base.ensemble, jnp.arange(tiles, dtype=jnp.int32)
     )
     part = np.asarray(counts, dtype=np.float32).transpose(0, 2, 1, 3) / (tiles * ensemble.TILE)
     shape = part.shape[:2]
-    reached = np.stack([_reached(variant) for variant in variants])
-    means = part.reshape(shape[0] * shape[1], -1) @ reached.reshape(len(variants), -1).T
+    reached = np.stack([_reached(requirement, paths) for requirement in checked])
+    means = part.reshape(shape[0] * shape[1], -1) @ reached.reshape(len(checked), -1).T
     return [timeline(base.years, own.reshape(shape).astype(float)) for own in means.T]
 
 
-def _algorithms(problem: Problem) -> tuple[Any, ...]:
-    since = np.asarray(problem.ensemble.shared.years_since_reference).tolist()
-    return (*since, problem.structure.paths, problem.structure.uncertain, problem.structure.fixed)
+def _own_progress(component: RequirementComponent) -> tuple[Any, Any]:
+    return component.algorithmic_doubling_time_years, component.algorithmic_ceiling_oom
 
 
-def _reached(problem: Problem) -> np.ndarray:
+def _checked(
+    values: Mapping[str, Any],
+    number: int,
+    paths: list[tuple[float, str]],
+    own: dict[str, tuple[Any, Any]],
+) -> Requirement:
+    """Return a requirement that counts on algorithms which the base counts on."""
+    try:
+        requirement = Requirement.model_validate(dict(values))
+    except ValidationError as error:
+        raise ValueError(f"requirement {number}: {sentence(error, Requirement)}") from None
+    for component, path in zip(requirement.components, algorithms_of(requirement), strict=True):
+        if path not in paths or (path[1] and _own_progress(component) != own[component.name]):
+            raise ValueError(
+                f"requirement {number}: got the component {component.name!r} that counts on other "
+                "algorithms, expected the algorithms_year and algorithmic progress of one that "
+                "the scenario has"
+            )
+    return requirement
+
+
+def _reached(requirement: Requirement, paths: list[tuple[float, str]]) -> np.ndarray:
     """Return the weighted F_R of the components of each path, (path, cell)."""
-    structure, shared = problem.structure, problem.ensemble.shared
-    return np.asarray(_mixtures(structure, shared.weights, shared.parameters))
+    components = requirement.components
+    return np.asarray(
+        _mixtures(
+            tuple(c.kind for c in components),
+            tuple(paths.index(path) for path in algorithms_of(requirement)),
+            len(paths),
+            np.array([c.weight for c in components], np.float32),
+            np.array([c.parameters for c in components], np.float32),
+        )
+    )
 
 
-@partial(jax.jit, static_argnames="structure")
-def _mixtures(structure: Structure, weights: Array, parameters: Array) -> Array:
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _mixtures(
+    kinds: tuple[str, ...], path_of: tuple[int, ...], paths: int, weights: Array, parameters: Array
+) -> Array:
     centres = jnp.asarray(CENTRES, weights.dtype)
-    mixed = jnp.zeros((len(structure.paths), centres.size), weights.dtype)
-    for k, (kind, path) in enumerate(
-        zip(structure.kinds, structure.path_of_component, strict=True)
-    ):
+    mixed = jnp.zeros((paths, centres.size), weights.dtype)
+    for k, (kind, path) in enumerate(zip(kinds, path_of, strict=True)):
         mixed = mixed.at[path].add(weights[k] * cumulative(kind, parameters[k], centres))
     return mixed

@@ -136,8 +136,16 @@ def test_variants_are_the_forecasts_of_their_requirements() -> None:
 def test_a_variant_with_other_algorithms_is_refused() -> None:
     base = scenario(WIDE)
     table = base.requirement.model_dump()
-    with pytest.raises(ValueError, match="^requirement 1: got components that count on other"):
+    with pytest.raises(
+        ValueError, match="^requirement 1: got the component 'a' that counts on other"
+    ):
         requirement_variants(base, {}, [table, {**table, "algorithms_year": 2020.0}])
+
+
+def test_a_variant_that_is_not_valid_is_refused() -> None:
+    base = scenario(WIDE)
+    with pytest.raises(ValueError, match="^requirement 0: .*weight.*1.7"):
+        requirement_variants(base, {}, [base.requirement.model_dump() | {"none_weight": 0.8}])
 
 
 # Arrivals drawn one by one
