@@ -39,11 +39,13 @@ def replicate_gradients(curve: Curve, one: Ensemble, tiles: Array) -> tuple[Arra
         start = tile.astype(jnp.uint32) * TILE
         values = inputs_at(one.inputs, one.points, replicate, start, TILE)
         unit = deviations(one.inputs, values)
-        slopes = jax.vmap(jax.value_and_grad(curve), in_axes=(1, None, None), out_axes=(0, 1))
+        # Input by input and not as an array, whose gradient would be put together from 0s.
+        slopes = jax.vmap(jax.value_and_grad(curve), in_axes=(0, None, None))
+        rows = tuple(values)
 
         def at_node(node: Array) -> tuple[Array, Array]:
-            value, slope = slopes(values, one.shared, node)
-            return jnp.mean(value), jnp.mean(slope * unit, axis=1)
+            value, slope = slopes(rows, one.shared, node)
+            return jnp.mean(value), jnp.mean(jnp.stack(slope) * unit, axis=1)
 
         return jax.lax.map(at_node, one.nodes)
 
