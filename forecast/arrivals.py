@@ -23,8 +23,8 @@ def arrival_counts(
     memory does not grow with the samples. Variables: ``arrivals`` (replicate, year), draws that
     have arrived by the year but not by the one before (the first year is now: already met), and
     ``never`` (replicate), draws that have not by the horizon. `simulate` integrates the requirement
-    out and needs hundreds of times fewer draws for the same error: this is for checks, and for
-    those who want draws.
+    out and needs far fewer draws for the same error: this is for checks, and for those who want
+    draws.
 
     Raises ``ValueError`` for more than 2^31 samples.
     """

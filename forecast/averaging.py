@@ -19,28 +19,13 @@ def averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
 
     with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        loo = {str(count): arviz_stats.loo(t, pointwise=True) for count, t in trees.items()}
-    weights = softmax([float(entry.elpd) for entry in loo.values()])
+        loo = [arviz_stats.loo(tree, pointwise=True) for tree in trees.values()]
+    weights = softmax([float(entry.elpd) for entry in loo])
     first = next(iter(trees.values()))
     chains, draws = first["forecast"]["doubling_time_years"].shape
     edges = np.rint(np.cumsum(weights) * draws).astype(int)
     model = np.searchsorted(edges, np.arange(draws), side="right")
     order = np.random.default_rng(seed).permutation(draws)
-
-    def mixed(group: str) -> xr.Dataset:
-        parts = [tree[group].to_dataset() for tree in trees.values()]
-        shared = [
-            str(name)
-            for name, value in parts[0].items()
-            if all(name in part and part[name].shape == value.shape for part in parts)
-        ]
-        if not shared:  # statistics of different samplers
-            return xr.Dataset()
-        pieces = [
-            part[shared].isel(draw=np.flatnonzero(model == k)) for k, part in enumerate(parts)
-        ]
-        together = xr.concat(pieces, dim="draw").assign_coords(draw=np.arange(draws))
-        return together.isel(draw=order).assign_coords(draw=np.arange(draws))
 
     tree = first.copy()
     for group in (
@@ -50,7 +35,8 @@ def averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
         "sample_stats",
         "forecast",
     ):
-        tree[group] = xr.DataTree(mixed(group))
+        parts = [each[group].to_dataset() for each in trees.values()]
+        tree[group] = xr.DataTree(_mixed(parts, model, order))
     count = np.broadcast_to(np.array(list(trees))[model][order], (chains, draws))
     tree["posterior"] = xr.DataTree(
         tree["posterior"].to_dataset().assign(number_of_change_points=(("chain", "draw"), count))
@@ -58,13 +44,12 @@ def averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
     tree["trend"] = xr.DataTree(
         sum(w * t["trend"].to_dataset() for w, t in zip(weights, trees.values(), strict=True))
     )
-    names = [str(c) for c in trees]
     tree["change_points"] = xr.DataTree(
         xr.Dataset(
             {
-                "elpd_loo": ("model", [float(loo[n].elpd) for n in names]),
-                "elpd_loo_se": ("model", [float(loo[n].se) for n in names]),
-                "largest_pareto_k_loo": ("model", [float(loo[n].pareto_k.max()) for n in names]),
+                "elpd_loo": ("model", [float(entry.elpd) for entry in loo]),
+                "elpd_loo_se": ("model", [float(entry.se) for entry in loo]),
+                "largest_pareto_k_loo": ("model", [float(entry.pareto_k.max()) for entry in loo]),
                 "weight": ("model", weights),
             },
             coords={"model": list(trees)},
@@ -75,6 +60,20 @@ def averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
     verdict = checks.together(relevant)
     tree.attrs |= {"verdict": verdict.verdict, "reasons": json.dumps(verdict.reasons)}
     return tree
+
+
+def _mixed(parts: list[xr.Dataset], model: np.ndarray, order: np.ndarray) -> xr.Dataset:
+    """Return what all parts have, each draw from the part that ``model`` says, then reordered."""
+    shared = [
+        str(name)
+        for name, value in parts[0].items()
+        if all(name in part and part[name].shape == value.shape for part in parts)
+    ]
+    if not shared:  # statistics of different samplers
+        return xr.Dataset()
+    pieces = [part[shared].isel(draw=np.flatnonzero(model == k)) for k, part in enumerate(parts)]
+    together = xr.concat(pieces, dim="draw").assign_coords(draw=np.arange(len(model)))
+    return together.isel(draw=order).assign_coords(draw=np.arange(len(model)))
 
 
 def verdict_of(tree: xr.DataTree) -> checks.Verdict:

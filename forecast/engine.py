@@ -104,12 +104,14 @@ def timelines(
 ) -> list[xr.Dataset]:
     """Return the timeline of each scenario, the same bits as `simulate` gives for it alone.
 
-    fits: of each scenario. All are of one structure and share compiled programs: scenarios that
-    differ in numbers only, with the same horizon, samples and calendar year of now.
+    fits: of each scenario. Those that differ in numbers only share compiled programs.
+    Raises ``ValueError`` unless all have the same samples.
     """
     problems = [prepare(*each, dtype=np.float32) for each in zip(scenarios, fits, strict=True)]
-    (samples,) = {rounded_samples(scenario.samples) for scenario in scenarios}
-    return timeline.timelines(problems, samples, progress=progress)
+    samples = {rounded_samples(scenario.samples) for scenario in scenarios}
+    if len(samples) != 1:
+        raise ValueError(f"samples: got {sorted(samples)}, expected the same of all scenarios")
+    return timeline.timelines(problems, samples.pop(), progress=progress)
 
 
 def _trajectories(problem: Problem, values: Array, scenario: Scenario) -> xr.Dataset:

@@ -155,9 +155,7 @@ def fit(
         compiled = compile_model(model, data, None if nodes is None else points[0])
     streams = np.random.SeedSequence(list(seed)).spawn(3)
     rng = np.random.default_rng(streams[0])
-    any_node = points[rng.integers(len(points), size=settings.draws)]
-    standard = rng.standard_normal((settings.draws, compiled.size))
-    prior = compiled.evaluate(standard, any_node, True)
+    prior = _from_prior(compiled, points, settings.draws, rng)
     sampler, pareto_k = settings.sampler, np.nan
     if sampler != "nuts":
         flat, chosen, statistics, pareto_k = importance.sample(
@@ -195,6 +193,13 @@ def fit(
         pareto_k=float(pareto_k),
         predict=predict,
     )
+
+
+def _from_prior(
+    compiled: Compiled, nodes: np.ndarray, draws: int, rng: np.random.Generator
+) -> Evaluation:
+    any_node = nodes[rng.integers(len(nodes), size=draws)]
+    return compiled.evaluate(rng.standard_normal((draws, compiled.size)), any_node, True)
 
 
 def _by_chain(values: np.ndarray, settings: SamplerSettings) -> np.ndarray:
