@@ -165,7 +165,8 @@ def test_counted_arrivals_agree_with_the_forecast() -> None:
     cdf = np.cumsum(arrivals[:, 1:], axis=1) / waiting[:, None]
     difference = cdf.mean(axis=0) - expected["arrival_cdf"].to_numpy()[1:]
     error = cdf.std(axis=0, ddof=1) / 4
-    assert (np.abs(difference) < 4.5 * error + 1e-4).all()
+    # One count in a replicate of 1024 draws, over 16 replicates: years with few or no arrivals.
+    assert (np.abs(difference) < 4.5 * error + 1 / SAMPLES).all()
 
 
 def test_too_many_samples_to_count_are_refused() -> None:
