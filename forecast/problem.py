@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -34,7 +33,10 @@ class Problem(NamedTuple):
 
 
 def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> Problem:
-    """Return the scenario as arrays: uncertain inputs, posterior rows, points, what is shared."""
+    """Return the scenario as arrays: uncertain inputs, posterior rows, points, what is shared.
+
+    They are NumPy's: the programs that take them move them to the devices, all at once.
+    """
     check_horizon(date.fromisoformat(as_of_date(scenario)), scenario.horizon_year)
     now = as_of_year(scenario)
     years = np.append(now, np.arange(np.floor(now) + 1, scenario.horizon_year + 1))
@@ -60,7 +62,7 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         paths=tuple(name for _, name in paths),
         by_spending=scenario.compute != "trend",
     )
-    real = partial(_real, dtype=dtype)
+    real = partial(_array, dtype=dtype)
     nothing = real([])
     shared = Shared(
         fixed=real(list(constants.values())),
@@ -75,8 +77,8 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         rows=tuple(real(_batches(columns)) for columns in posterior.values()),
         location=real(own[0]),
         scale=real(own[1]),
-        is_uniform=jnp.asarray(np.array(own[2], dtype=bool)),
-        is_log=jnp.asarray(np.array(own[3], dtype=bool)),
+        is_uniform=_array(own[2], dtype=bool),
+        is_log=_array(own[3], dtype=bool),
     )
     points = random_points(scenario.seed, ensemble.dimension(inputs))
     made = ensemble.Ensemble(inputs, shared, real(years - now), points)
@@ -85,12 +87,17 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
 
 def random_points(seed: int, dimension: int, replicates: int = REPLICATES) -> quasi_random.Points:
     """Return the quasi-random points of a forecast."""
-    key = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), 0)
-    return quasi_random.randomise(key, dimension, replicates)
+    points = quasi_random.randomise(_points_key(np.uint32(seed)), dimension, replicates)
+    return jax.tree.map(np.asarray, points)
 
 
-def _real(values: Any, *, dtype: Any) -> jax.Array:
-    return jnp.asarray(np.asarray(values, dtype=dtype))
+@jax.jit
+def _points_key(seed: jax.Array) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), 0)
+
+
+def _array(values: Any, *, dtype: Any) -> Any:  # kernels take it for an array of JAX
+    return np.asarray(values, dtype=dtype)
 
 
 def _influence(name: str) -> int:

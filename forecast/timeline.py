@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import jax
 import numpy as np
 import xarray as xr
 from jax.sharding import Mesh
@@ -115,7 +114,7 @@ def _means_at(
     # One compiled program for all batches: a short one is filled up, and what fills it not run.
     padded = [*problems, *[problems[0]] * (BATCH - count if count > 1 else 0)]
     every = ensemble.stack([problem.ensemble for problem in padded])
-    stacked = every._replace(nodes=jax.device_put(np.asarray(every.nodes)[:, chosen]))
+    stacked = every._replace(nodes=every.nodes[:, chosen])
     means = np.empty(0)
     running = ensemble.replicate_means(
         passage_curve(structure), stacked, samples, count=count, mesh=mesh, chunk=chunk

@@ -7,13 +7,14 @@ chunking, any batch and any number of devices, in memory that does not grow with
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .quasi_random import BITS, Points, below, block_at, normal, uniform
 
@@ -61,7 +62,7 @@ class Ensemble(NamedTuple):
 def stack(ensembles: Sequence[Ensemble]) -> Ensemble:
     """Return ensembles as one, each leaf with a leading axis."""
     # By NumPy: a program for each leaf would take longer to compile than to run.
-    return jax.device_put(jax.tree.map(lambda *leaves: np.stack(leaves), *ensembles))
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *ensembles)
 
 
 def dimension(inputs: Inputs) -> int:
@@ -194,23 +195,31 @@ def replicate_means(
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     chunk = chunk or (16 if on_cpu else _ON_ACCELERATORS)
     together = together or (1 if on_cpu else chunk)
-    total = np.zeros((count * replicates, ensembles.nodes.shape[1]), dtype=np.int64)
     step = chunk * mesh.size
     last = count * replicates * tiles
     processes = jax.process_count()
+    starts = range(jax.process_index() * step, last, processes * step)
+    if not on_cpu:  # where it would be one copy a call
+        ensembles = jax.device_put(ensembles, NamedSharding(mesh, PartitionSpec()))
+
+    def begun() -> Iterator[Any]:
+        for start in starts:
+            wanted = np.arange(start, min(start + step, last))
+            row, tile = np.divmod(wanted, tiles)
+            places = np.stack([*np.divmod(row, replicates), tile], axis=1).astype(np.int32)
+            # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
+            padded = np.resize(places, (step, 3))
+            yield wanted, row, tile_sums(curve, mesh, together, ensembles, padded)
+
+    total = np.zeros((count * replicates, ensembles.nodes.shape[1]), dtype=np.int64)
     whole = _UNITS_PER_ONE * tiles * TILE
-    for start in range(jax.process_index() * step, last, processes * step):
-        wanted = np.arange(start, min(start + step, last))
-        row, tile = np.divmod(wanted, tiles)
-        places = np.stack([*np.divmod(row, replicates), tile], axis=1).astype(np.int32)
-        # Every call has the same shape, so there is one compilation: surplus tiles are dropped.
-        padded = jnp.asarray(np.resize(places, (step, 3)))
-        sums = tile_sums(curve, mesh, together, ensembles, padded)
+    # In pairs, so that the next call has begun when the host adds up the one before.
+    for (wanted, row, sums), _ in pairwise(chain(begun(), [None])):
         units, finite = (np.asarray(each)[: len(wanted)] for each in sums)
         if not finite.all():
             raise FloatingPointError(f"NaN or infinity in tile {wanted[~finite][0]}")
         np.add.at(total, row, units)
-        done = min(start + processes * step, last) * TILE
+        done = min(int(wanted[0]) + processes * step, last) * TILE
         if processes > 1 and done == last * TILE:
             break
         yield done, total.reshape(count, replicates, -1) / whole

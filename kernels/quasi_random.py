@@ -8,7 +8,7 @@ index order, randomised by a linear matrix scramble and a digital shift (Matouse
 that the spread between replicates is an honest Monte Carlo error.
 """
 
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import jax
@@ -134,9 +134,7 @@ def randomise(key: Array, dimension: int, replicates: int) -> Points:
     if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         raise TypeError("key: expected a typed key made by jax.random.key(seed)")
     numbers = direction_numbers(dimension)
-    size = (replicates, dimension, BITS + 1)
-    with jax.threefry_partitionable(True):  # its setting changes the bits
-        random = np.asarray(jax.random.bits(key, size, jnp.uint32))
+    random = np.asarray(_random_bits(key, (replicates, dimension, BITS + 1)))
     # On the host: a few thousand numbers, not worth seconds of compilation.
     row = np.arange(BITS, dtype=np.uint32)
     top = np.uint32(1) << (np.uint32(BITS - 1) - row)  # row 0 makes the most significant bit
@@ -145,6 +143,12 @@ def randomise(key: Array, dimension: int, replicates: int) -> Points:
     parity = np.bitwise_count(lower_triangular[..., :, None] & numbers[None, :, None, :]) & 1
     directions = np.sum(parity * top[:, None], axis=-2, dtype=np.uint32)
     return Points(jnp.asarray(directions), jnp.asarray(random[..., BITS]))
+
+
+@partial(jax.jit, static_argnames="size")
+def _random_bits(key: Array, size: tuple[int, ...]) -> Array:
+    with jax.threefry_partitionable(True):  # its setting changes the bits
+        return jax.random.bits(key, size, jnp.uint32)
 
 
 def bits_at(directions: Array, shift: Array, index: Array, *, index_bits: int = BITS) -> Array:
