@@ -108,8 +108,8 @@ def _one_of(section: BaseModel, kinds: tuple[str, ...]) -> str:
 
 
 def _must_be_positive(section: BaseModel) -> None:
-    for name in _POSITIVE:
-        prior = getattr(section, name, None)
+    for name in _POSITIVE & type(section).model_fields.keys():
+        prior = getattr(section, name)
         if prior is None:
             continue
         fixed_at_zero = prior.interval is None and prior.lowest <= 0
@@ -126,7 +126,7 @@ def _must_differ(field: str, names: list[str]) -> None:
         raise ValueError(f"{field}: got the name {twice[0]!r} twice, expected each once")
 
 
-_POSITIVE = (
+_POSITIVE = {
     "doubling_time_years",
     "long_run_doubling_time_years",
     "slowdown_half_life_years",
@@ -140,7 +140,7 @@ _POSITIVE = (
     "algorithmic_doubling_time_years",
     "algorithmic_ceiling_oom",
     "sharpness",
-)
+}
 
 
 class Growth(Strict):

@@ -136,27 +136,29 @@ def rounded_samples(samples: int) -> int:
     return least * 2 ** max(0, int(np.ceil(np.log2(samples / least))))
 
 
-def timeline(years: np.ndarray, means: np.ndarray) -> xr.Dataset:
+def timeline(years: np.ndarray, means: np.ndarray, of: tuple[str, ...] = ()) -> xr.Dataset:
     """Return the distribution of the arrival year from the means of each replicate.
 
-    means: (replicate, year), P(the milestone has been reached); the first year is now.
+    means: (..., replicate, year), P(the milestone has been reached); the first year is now
+    of: names of the dimensions that come before the replicates
     """
-    replicates = (means - means[:, :1]) / (1 - means[:, :1])
-    pooled = means.mean(axis=0)
-    cdf = (pooled - pooled[0]) / (1 - pooled[0])
+    now = means[..., :1]
+    replicates = (means - now) / (1 - now)
+    pooled = means.mean(axis=-2)
+    cdf = (pooled - pooled[..., :1]) / (1 - pooled[..., :1])
     # Monotone up to rounding; the last digits must not make it fall.
-    cdf = np.maximum.accumulate(np.clip(cdf, 0, 1))
-    error = replicates.std(axis=0, ddof=1) / np.sqrt(len(means))
+    cdf = np.maximum.accumulate(np.clip(cdf, 0, 1), axis=-1)
+    error = replicates.std(axis=-2, ddof=1) / np.sqrt(means.shape[-2])
     quantile, quantile_error = _quantiles(years, cdf, error)
     return xr.Dataset(
         {
-            "arrival_cdf": ("year", cdf),
-            "arrival_cdf_mcse": ("year", error),
-            "arrival_cdf_replicates": (("replicate", "year"), replicates),
-            "arrival_year_quantile": ("quantile", quantile),
-            "arrival_year_quantile_mcse": ("quantile", quantile_error),
-            "p_never_by_horizon": ((), 1 - cdf[-1]),
-            "p_never_by_horizon_mcse": ((), error[-1]),
+            "arrival_cdf": ((*of, "year"), cdf),
+            "arrival_cdf_mcse": ((*of, "year"), error),
+            "arrival_cdf_replicates": ((*of, "replicate", "year"), replicates),
+            "arrival_year_quantile": ((*of, "quantile"), quantile),
+            "arrival_year_quantile_mcse": ((*of, "quantile"), quantile_error),
+            "p_never_by_horizon": (of, 1 - cdf[..., -1]),
+            "p_never_by_horizon_mcse": (of, error[..., -1]),
         },
         coords={"year": years, "quantile": list(QUANTILES)},
     )
@@ -171,12 +173,15 @@ def _quantiles(
     is the error of the probability there over the density.
     """
     fine = np.linspace(years[0], years[-1], 50 * len(years))
-    smooth = PchipInterpolator(years, cdf)
-    values = np.maximum.accumulate(smooth(fine))
-    wanted = np.array(QUANTILES)
-    reached = wanted <= values[-1]
-    at = np.interp(wanted, values, fine)
-    density = np.maximum(smooth.derivative()(at), 1e-12)
-    with np.errstate(invalid="ignore"):
-        spread = np.interp(at, years, error) / density
+    found = []
+    for own, own_error in zip(
+        cdf.reshape(-1, len(years)), error.reshape(-1, len(years)), strict=True
+    ):
+        smooth = PchipInterpolator(years, own)
+        at = np.interp(QUANTILES, np.maximum.accumulate(smooth(fine)), fine)
+        density = np.maximum(smooth.derivative()(at), 1e-12)
+        found.append((at, np.interp(at, years, own_error) / density))
+    shape = (*cdf.shape[:-1], len(QUANTILES))
+    at, spread = (np.reshape(part, shape) for part in zip(*found, strict=True))
+    reached = np.array(QUANTILES) <= cdf[..., -1:]
     return np.where(reached, at, np.inf), np.where(reached, spread, np.nan)

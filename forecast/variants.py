@@ -25,15 +25,15 @@ def requirement_variants(
     scenario: Scenario,
     fits: dict[str, xr.DataTree],
     requirements: Sequence[Mapping[str, Any]],
-) -> list[xr.Dataset]:
-    """Return the timeline of a scenario under each of some requirements.
+) -> xr.Dataset:
+    """Return the timelines of a scenario under some requirements, along the dimension requirement.
 
     requirements: each as the table ``requirement`` of a scenario file; only weights and
         distributions of the components may differ from the scenario's, not the algorithms that
         they count on
 
     The worlds are simulated once and effective compute kept as a histogram of 1/64 OOM cells, so
-    that a requirement costs a fraction of a millisecond. Differs from the timeline of `simulate`
+    that a requirement costs about a millisecond. Differs from the timeline of `simulate`
     by the rounding to cells, about 0.005 x density per OOM / sqrt(samples).
 
     Raises ``ValueError`` for a requirement that is not valid or counts on other algorithms.
@@ -43,14 +43,17 @@ def requirement_variants(
     checked = [_checked(values, i, paths, own) for i, values in enumerate(requirements)]
     base = prepare(scenario, fits, dtype=np.float32)
     tiles = rounded_samples(scenario.samples) // (REPLICATES * ensemble.TILE)
-    counts = replicate_histograms(
-        paths_curve(base.structure), base.ensemble, jnp.arange(tiles, dtype=jnp.int32)
+    counts = np.asarray(
+        replicate_histograms(
+            paths_curve(base.structure), base.ensemble, jnp.arange(tiles, dtype=jnp.int32)
+        )
     )
-    part = np.asarray(counts, dtype=np.float32).transpose(0, 2, 1, 3) / (tiles * ensemble.TILE)
-    shape = part.shape[:2]
-    reached = np.stack([_reached(requirement, paths) for requirement in checked])
-    means = part.reshape(shape[0] * shape[1], -1) @ reached.reshape(len(checked), -1).T
-    return [timeline(base.years, own.reshape(shape).astype(float)) for own in means.T]
+    occupied = np.flatnonzero(counts.any(axis=(0, 1, 2)))
+    part = counts[..., occupied].transpose(0, 2, 1, 3).astype(np.float32) / (tiles * ensemble.TILE)
+    reached = np.stack([_reached(each, paths, CENTRES[occupied]).ravel() for each in checked])
+    means = reached @ part.reshape(-1, reached.shape[1]).T
+    shape = len(checked), *part.shape[:2]
+    return timeline(base.years, means.reshape(shape).astype(float), ("requirement",))
 
 
 def _own_progress(component: RequirementComponent) -> tuple[Any, Any]:
@@ -78,7 +81,9 @@ def _checked(
     return requirement
 
 
-def _reached(requirement: Requirement, paths: list[tuple[float, str]]) -> np.ndarray:
+def _reached(
+    requirement: Requirement, paths: list[tuple[float, str]], log10_flop: np.ndarray
+) -> np.ndarray:
     """Return the weighted F_R of the components of each path, (path, cell)."""
     components = requirement.components
     return np.asarray(
@@ -88,16 +93,21 @@ def _reached(requirement: Requirement, paths: list[tuple[float, str]]) -> np.nda
             len(paths),
             np.array([c.weight for c in components], np.float32),
             np.array([c.parameters for c in components], np.float32),
+            log10_flop.astype(np.float32),
         )
     )
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _mixtures(
-    kinds: tuple[str, ...], path_of: tuple[int, ...], paths: int, weights: Array, parameters: Array
+    kinds: tuple[str, ...],
+    path_of: tuple[int, ...],
+    paths: int,
+    weights: Array,
+    parameters: Array,
+    log10_flop: Array,
 ) -> Array:
-    centres = jnp.asarray(CENTRES, weights.dtype)
-    mixed = jnp.zeros((paths, centres.size), weights.dtype)
+    mixed = jnp.zeros((paths, log10_flop.size), weights.dtype)
     for k, (kind, path) in enumerate(zip(kinds, path_of, strict=True)):
-        mixed = mixed.at[path].add(weights[k] * cumulative(kind, parameters[k], centres))
+        mixed = mixed.at[path].add(weights[k] * cumulative(kind, parameters[k], log10_flop))
     return mixed
