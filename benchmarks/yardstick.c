@@ -1,4 +1,4 @@
-/* The forecast kernel written by hand: the same arithmetic on the same points, vectorised.
+/* The forecast kernels written by hand: the same arithmetic on the same points, vectorised.
 
    A yardstick for the compiled kernel, for the structure of one scenario: training compute under
    six bounds, two paths of algorithms, a requirement of normal and two-piece normal parts. Draws lie
@@ -126,12 +126,12 @@ static inline float normal_(uint32_t bits) { /* Giles 2010, the tail from the in
 }
 
 /* The Sobol' points of one block of W draws, ever one block further. */
-struct walk { uint32_t lane[INPUTS][W] __attribute__((aligned(64))), base[INPUTS], flip[INPUTS][32], block; };
+struct walk { uint32_t lane[INPUTS + 2][W] __attribute__((aligned(64))), base[INPUTS + 2], flip[INPUTS + 2][32], block; };
 
-static void start(struct walk *walk, const struct problem *p) {
+static void start(struct walk *walk, const struct problem *p, int count) {
   int low = __builtin_ctz(W);
   walk->block = 0;
-  for (int j = 0; j < INPUTS; j++) {
+  for (int j = 0; j < count; j++) {
     const uint32_t *d = p->directions + 32 * p->column[j];
     walk->base[j] = p->shift[p->column[j]];
     for (int i = 0; i < W; i++) {
@@ -143,15 +143,18 @@ static void start(struct walk *walk, const struct problem *p) {
   }
 }
 
-static void inputs(struct walk *walk, const struct problem *p, lanes *x) {
+static void inputs(const struct walk *walk, const struct problem *p, lanes *x) {
   for (int j = 0; j < INPUTS; j++) {
     const uint32_t base = walk->base[j], *lane = walk->lane[j];
     const float location = p->location[j], scale = p->scale[j];
     if (p->is_log[j]) LANES x[j][i] = exp_(location + scale * normal_(base ^ lane[i]));
     else LANES x[j][i] = location + scale * normal_(base ^ lane[i]);
   }
+}
+
+static void step(struct walk *walk, int count) {
   int turned = __builtin_ctz(++walk->block);
-  for (int j = 0; j < INPUTS; j++) walk->base[j] ^= walk->flip[j][turned];
+  for (int j = 0; j < count; j++) walk->base[j] ^= walk->flip[j][turned];
 }
 
 /* slope t + amplitude expm1(rate t): growth from now on. */
@@ -170,21 +173,88 @@ static inline float grown(const struct growth *g, float t, int i) {
   return g->slope[i] * t + g->amplitude[i] * expm1_(g->rate[i] * t);
 }
 
+/* What a block of draws needs at every year. Paths are in log10 FLOP, or with ALGEBRA in log2 of its power s. */
+struct world {
+  lanes level, below_price, below_ceiling, limit[4], limit_slope[4], since[2][2], cap[2], product_slope, product_excess;
+  struct growth algorithms, post, compute, price;
+  float rate;
+};
+
+static void world_of(struct world *w, const struct problem *p, const lanes *x) {
+  w->rate = p->sharpness * 2.302585093f;
+#ifdef ALGEBRA
+  const float unit = w->rate * LOG2E;
+#else
+  const float unit = 1.0f;
+#endif
+  growth_of(&w->algorithms, x[ALGORITHMS], x[ALGORITHMS + 1], x[ALGORITHMS + 2], unit);
+  growth_of(&w->post, x[POST], x[POST + 1], x[POST + 2], unit);
+  growth_of(&w->compute, x[COMPUTE + 1], x[COMPUTE + 2], x[COMPUTE + 3], unit);
+  growth_of(&w->price, x[PRICE + 1], x[PRICE + 2], x[PRICE + 3], unit);
+  LANES {
+    float money = p->product_level + LOG10_2 / x[PRODUCT][i] * p->product_age + x[SHARE][i];
+    w->below_price[i] = unit * (money + x[PRICE][i]);
+    w->below_ceiling[i] = unit * (money + x[CEILING][i]);
+    w->level[i] = unit * x[COMPUTE][i];
+    w->product_slope[i] = unit * LOG10_2 / x[PRODUCT + 1][i];
+    w->product_excess[i] = unit * LOG10_2 / x[PRODUCT][i] - w->product_slope[i];
+    w->cap[0][i] = unit * x[ALGORITHMS + 3][i];
+    w->cap[1][i] = unit * x[POST + 3][i];
+  }
+  for (int q = 0; q < 2; q++) LANES {
+    w->since[q][0][i] = unit * LOG10_2 / x[ALGORITHMS][i] * p->since[q];
+    w->since[q][1][i] = unit * LOG10_2 / x[POST][i] * p->since[q];
+  }
+  for (int q = 0; q < 4; q++) LANES {
+    float slope = unit * LOG10_2 / x[LIMIT + 2 * q + 1][i];
+    w->limit_slope[q][i] = slope;
+    w->limit[q][i] = unit * x[LIMIT + 2 * q][i] - slope * p->limit_years;
+  }
+}
+
+/* Effective compute of lane i at t for both kinds of algorithms; slowed: the product's, of t. */
+static inline void paths(const struct world *w, float t, float slowed, int i, float *first, float *second) {
+  const float rate = w->rate;
+  float richer = w->product_slope[i] * t + w->product_excess[i] * slowed;
+  float a = w->level[i] + grown(&w->compute, t, i);
+  float b = w->below_price[i] + richer + grown(&w->price, t, i), c = w->below_ceiling[i] + richer;
+  float d = w->limit[0][i] + w->limit_slope[0][i] * t, e = w->limit[1][i] + w->limit_slope[1][i] * t;
+  float f = w->limit[2][i] + w->limit_slope[2][i] * t, g = w->limit[3][i] + w->limit_slope[3][i] * t;
+  float least = fminf(fminf(fminf(a, b), fminf(c, d)), fminf(fminf(e, f), g));
+  float made = grown(&w->algorithms, t, i), trained = grown(&w->post, t, i), found[2];
+#ifdef ALGEBRA
+  float excess = exp2_(least - a) + exp2_(least - b) + exp2_(least - c) + exp2_(least - d) +
+                 exp2_(least - e) + exp2_(least - f) + exp2_(least - g);
+  for (int q = 0; q < 2; q++) {
+    float y = w->since[q][0][i] + made, z = w->since[q][1][i] + trained;
+    float both = (1.0f + exp2_(-fabsf(y - w->cap[0][i]))) * (1.0f + exp2_(-fabsf(z - w->cap[1][i])));
+    float sum_of_least = least + fminf(y, w->cap[0][i]) + fminf(z, w->cap[1][i]);
+    found[q] = (sum_of_least - log_(excess * both) * LOG2E) * (LN2 / rate);
+  }
+#else
+  float excess = exp_(rate * (least - a)) + exp_(rate * (least - b)) + exp_(rate * (least - c)) +
+                 exp_(rate * (least - d)) + exp_(rate * (least - e)) + exp_(rate * (least - f)) +
+                 exp_(rate * (least - g));
+  float inverse = 1.0f / rate, physical = least - log_(excess) * inverse;
+  for (int q = 0; q < 2; q++) {
+    float y = w->since[q][0][i] + made, z = w->since[q][1][i] + trained;
+    float of_y = 1.0f + exp_(-rate * fabsf(y - w->cap[0][i])), of_z = 1.0f + exp_(-rate * fabsf(z - w->cap[1][i]));
+    found[q] = physical + fminf(y, w->cap[0][i]) - log_(of_y) * inverse + fminf(z, w->cap[1][i]) - log_(of_z) * inverse;
+  }
+#endif
+  *first = found[0];
+  *second = found[1];
+}
+
 /* Sum over draws of P(reached by each year), (node,). count: a multiple of 64 W. */
 void smooth(const struct problem *p, size_t count, double *out) {
   static struct walk walk;
-  lanes x[INPUTS], level, below_price, below_ceiling, limit[4], limit_slope[4], since[2][2], cap[2], product_slope, product_excess;
-  struct growth algorithms, post, compute, price;
+  static struct world world;
   static lanes sum[MOST_NODES];
-  const float rate = p->sharpness * 2.302585093f;
-#ifdef ALGEBRA
-  const float unit = rate * LOG2E, back = 1.0f / unit; /* paths in log2 of a power s of FLOP */
-#else
-  const float unit = 1.0f, inverse = 1.0f / rate;
-#endif
+  lanes x[INPUTS], effective[2];
   const float slowing = -LN2 / p->product_half_life; /* the same for all draws */
   float slowed[MOST_NODES];
-  start(&walk, p);
+  start(&walk, p, INPUTS);
   for (int k = 0; k < p->nodes; k++) {
     slowed[k] = expm1f(slowing * p->year[k]) / slowing;
     out[k] = 0;
@@ -192,63 +262,11 @@ void smooth(const struct problem *p, size_t count, double *out) {
   }
   for (size_t block = 0; block < count / W; block++) {
     inputs(&walk, p, x);
-    growth_of(&algorithms, x[ALGORITHMS], x[ALGORITHMS + 1], x[ALGORITHMS + 2], unit);
-    growth_of(&post, x[POST], x[POST + 1], x[POST + 2], unit);
-    growth_of(&compute, x[COMPUTE + 1], x[COMPUTE + 2], x[COMPUTE + 3], unit);
-    growth_of(&price, x[PRICE + 1], x[PRICE + 2], x[PRICE + 3], unit);
-    LANES {
-      float money = p->product_level + LOG10_2 / x[PRODUCT][i] * p->product_age + x[SHARE][i];
-      below_price[i] = unit * (money + x[PRICE][i]);
-      below_ceiling[i] = unit * (money + x[CEILING][i]);
-      level[i] = unit * x[COMPUTE][i];
-      product_slope[i] = unit * LOG10_2 / x[PRODUCT + 1][i];
-      product_excess[i] = unit * LOG10_2 / x[PRODUCT][i] - product_slope[i];
-      cap[0][i] = unit * x[ALGORITHMS + 3][i];
-      cap[1][i] = unit * x[POST + 3][i];
-    }
-    for (int q = 0; q < 2; q++) LANES {
-      since[q][0][i] = unit * LOG10_2 / x[ALGORITHMS][i] * p->since[q];
-      since[q][1][i] = unit * LOG10_2 / x[POST][i] * p->since[q];
-    }
-    for (int q = 0; q < 4; q++) LANES {
-      float slope = unit * LOG10_2 / x[LIMIT + 2 * q + 1][i];
-      limit_slope[q][i] = slope;
-      limit[q][i] = unit * x[LIMIT + 2 * q][i] - slope * p->limit_years;
-    }
+    step(&walk, INPUTS);
+    world_of(&world, p, x);
     for (int k = 0; k < p->nodes; k++) {
       const float t = p->year[k], slow = slowed[k];
-      lanes effective[2];
-      LANES {
-        float richer = product_slope[i] * t + product_excess[i] * slow;
-        float a = level[i] + grown(&compute, t, i);
-        float b = below_price[i] + richer + grown(&price, t, i), c = below_ceiling[i] + richer;
-        float d = limit[0][i] + limit_slope[0][i] * t, e = limit[1][i] + limit_slope[1][i] * t;
-        float f = limit[2][i] + limit_slope[2][i] * t, g = limit[3][i] + limit_slope[3][i] * t;
-        float least = fminf(fminf(fminf(a, b), fminf(c, d)), fminf(fminf(e, f), g));
-        float made = grown(&algorithms, t, i), trained = grown(&post, t, i);
-#ifdef ALGEBRA
-        float excess = exp2_(least - a) + exp2_(least - b) + exp2_(least - c) + exp2_(least - d) +
-                       exp2_(least - e) + exp2_(least - f) + exp2_(least - g);
-        for (int q = 0; q < 2; q++) {
-          float y = since[q][0][i] + made, z = since[q][1][i] + trained;
-          float both = (1.0f + exp2_(-fabsf(y - cap[0][i]))) * (1.0f + exp2_(-fabsf(z - cap[1][i])));
-          float sum_of_least = least + fminf(y, cap[0][i]) + fminf(z, cap[1][i]);
-          effective[q][i] = (sum_of_least - log_(excess * both) * LOG2E) * back;
-        }
-#else
-        float excess = exp_(rate * (least - a)) + exp_(rate * (least - b)) + exp_(rate * (least - c)) +
-                       exp_(rate * (least - d)) + exp_(rate * (least - e)) + exp_(rate * (least - f)) +
-                       exp_(rate * (least - g));
-        float physical = least - log_(excess) * inverse;
-        for (int q = 0; q < 2; q++) {
-          float y = since[q][0][i] + made, z = since[q][1][i] + trained;
-          float u = fminf(y, cap[0][i]), v = fminf(z, cap[1][i]);
-          float of_u = 1.0f + exp_(-rate * fabsf(y - cap[0][i]));
-          float of_v = 1.0f + exp_(-rate * fabsf(z - cap[1][i]));
-          effective[q][i] = physical + u - log_(of_u) * inverse + v - log_(of_v) * inverse;
-        }
-#endif
-      }
+      LANES paths(&world, t, slow, i, &effective[0][i], &effective[1][i]);
       for (int m = 0; m < p->components; m++) {
         const float middle = p->middle[m], below = p->below[m], above = p->above[m], half = 0.5f * p->weight[m];
         const float *own = effective[p->path[m]];
@@ -265,6 +283,50 @@ void smooth(const struct problem *p, size_t count, double *out) {
         out[k] += total;
         LANES sum[k][i] = 0;
       }
+  }
+}
+
+/* Draws that arrive in each year, found by bisection, and those that never do, (node + 1,). Two more
+   inputs draw the component of the requirement and its quantile; years are one apart from the second. */
+void arrivals(const struct problem *p, size_t count, int64_t *out) {
+  static struct walk walk;
+  static struct world world;
+  lanes x[INPUTS], required;
+  int32_t path[W], before[W];
+  const float slowing = -LN2 / p->product_half_life, back = 1.0f / slowing, next = p->year[1];
+  int most = 1;
+  while (2 * most <= p->nodes) most *= 2;
+  start(&walk, p, INPUTS + 2);
+  memset(out, 0, (size_t)(p->nodes + 1) * sizeof *out);
+  for (size_t block = 0; block < count / W; block++) {
+    inputs(&walk, p, x);
+    world_of(&world, p, x);
+    const uint32_t *choice = walk.lane[INPUTS], *quantile = walk.lane[INPUTS + 1];
+    const uint32_t of_choice = walk.base[INPUTS], of_quantile = walk.base[INPUTS + 1];
+    LANES {
+      float u = ((float)(of_choice ^ choice[i]) + 0.5f) * 0x1p-32f, z = normal_(of_quantile ^ quantile[i]);
+      float bound = 0.0f, r = 1e30f;
+      int32_t own = 0;
+      for (int m = 0; m < p->components; m++) {
+        float spread = 0.70710678f / (z < 0 ? p->below[m] : p->above[m]);
+        int mine = u >= bound && u < bound + p->weight[m];
+        r = mine ? p->middle[m] + spread * z : r;
+        own = mine ? p->path[m] : own;
+        bound += p->weight[m];
+      }
+      required[i] = r;
+      path[i] = own;
+      before[i] = 0;
+    }
+    step(&walk, INPUTS + 2);
+    for (int ahead = most; ahead; ahead /= 2) LANES {
+      int32_t k = before[i] + ahead - 1;
+      float t = k == 0 ? 0.0f : next + (float)(k - 1), first, second;
+      paths(&world, t, expm1_(slowing * t) * back, i, &first, &second);
+      int waits = k < p->nodes && (path[i] ? second : first) < required[i];
+      before[i] += waits ? ahead : 0;
+    }
+    for (int i = 0; i < W; i++) out[before[i]]++;
   }
 }
 

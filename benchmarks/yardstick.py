@@ -116,6 +116,8 @@ def arguments(problem: Problem, chosen: np.ndarray) -> Arguments:
         "above": (0.5**0.5 / above).astype(np.float32),
         "path": np.array(structure.path_of_component, dtype=np.int32),
     }
+    drawn = len(structure.uncertain) + np.arange(2)  # where the requirement is drawn, its inputs
+    arrays["column"] = np.append(arrays["column"], drawn).astype(np.int32)
     arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     limits = {float(fixed[f"limits.{name}.years_from_now"]) for name in _LIMITS}
     return Arguments(
@@ -140,6 +142,18 @@ def means(library: ctypes.CDLL, arguments: Arguments, samples: int) -> np.ndarra
         ctypes.byref(arguments.given), ctypes.c_size_t(samples), ctypes.c_void_p(out.ctypes.data)
     )
     return out / samples
+
+
+def arrivals(library: ctypes.CDLL, arguments: Arguments, samples: int) -> np.ndarray:
+    """Return how many draws arrive in each year, the last never, (node + 1,).
+
+    arguments: of a problem whose requirement is drawn, all years. samples: a multiple of 2048.
+    """
+    out = np.zeros(arguments.given.nodes + 1, np.int64)
+    library.arrivals(
+        ctypes.byref(arguments.given), ctypes.c_size_t(samples), ctypes.c_void_p(out.ctypes.data)
+    )
+    return out
 
 
 def multiply_adds_per_ns(library: ctypes.CDLL) -> float:

@@ -192,9 +192,37 @@ def normal(bits: Array, dtype: type[np.floating]) -> Array:
     """Return standard normal quantiles, exact in both tails.
 
     The tail probability is formed from the integers: in float32 ``1 - u`` would lose the upper
-    tail beyond |z| = 5.4, this reaches 6.3.
+    tail beyond |z| = 5.4, this reaches 6.3. In float32 z / (1 - 2 t) is a polynomial in
+    w = -ln(4 t (1 - t)), as Giles (2010, "Approximating the erfinv function") does it, here of our
+    own fit down to t = 2^-33 and good to 5e-7: half a forecast's inputs cost their quantiles.
     """
     upper = bits >= jnp.uint32(1 << (BITS - 1))
     tail = uniform(jnp.where(upper, ~bits, bits), dtype)
-    z = -ndtri(tail)
+    z = _upper_quantile(tail) if dtype == np.float32 else -ndtri(tail)
     return jnp.where(upper, z, -z)
+
+
+# Least squares of relative error on Chebyshev nodes: in w - 3 up to w = 6, in sqrt(w) - 3.5 above.
+_CENTRAL = (
+    *(-5.06822732e-10, 4.78479601e-07, -2.76804599e-06, -1.69311916e-05, 0.000277021381),
+    *(-0.00118512945, -0.00811662343, 0.341718708, 2.29603553),
+)
+_TAIL = (
+    *(-0.000259722641, 0.000789770963, -0.00104837872, 0.00142801399),
+    *(-0.00288098106, 0.00466192919, 1.42463092, 4.71708806),
+)
+
+
+def _upper_quantile(tail: Array) -> Array:
+    """Return z of the upper tail probability t = P(Z > z), 0 < t <= 1/2, in float32."""
+    w = -jnp.log(4 * tail * (1 - tail))
+    central, far = _polynomial(_CENTRAL, w - 3), _polynomial(_TAIL, jnp.sqrt(w) - 3.5)
+    return (1 - 2 * tail) * jnp.where(w < 6, central, far)
+
+
+def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+    """Return a polynomial from its coefficients, highest first (Horner)."""
+    value = jnp.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        value = value * x + coefficient
+    return value
