@@ -73,29 +73,45 @@ def smooth_kernel(settings: Settings, facts: dict[str, Any]) -> list[Row]:
         except yardstick.NotBuiltError as error:
             return [Row("smooth kernel against C", f"skipped: {error}")]
         paths = {name: str(path) for name, path in libraries.items()}
-        found = worker.ask(
-            "time_against_c", samples=settings.samples, rounds=settings.rounds, libraries=paths
-        )
+        given = {"samples": settings.samples, "rounds": settings.rounds, "libraries": paths}
+        found = worker.ask("time_against_c", **given)
+        counted = worker.ask("time_arrivals_against_c", **given)
     worst = max(found["differences"].values())
     assert worst < 1e-6, f"the yardstick differs from the kernel by {worst:.0e}"
-    us = {name: 1e6 * np.median(times) / settings.samples for name, times in found["cpu"].items()}
-
-    def fastest(name: str) -> float:
-        return min(time for variant, time in us.items() if variant.startswith(name))
-
-    same, fewest = fastest("same functions"), fastest("fewest functions")
-    facts |= found | {"kernel_us": us["kernel"], "c_us": same, "c_fewest_us": fewest}
-    goal = at_least(same / us["kernel"], 0.75, share=True)
+    moved = counted["moved"] / settings.samples
+    assert moved < 1e-4, f"the yardstick counts other arrivals than the kernel: {moved:.0e} of them"
+    us, same, fewest = _fastest(found["cpu"], settings.samples)
+    counting, counting_same, _ = _fastest(counted["cpu"], settings.samples)
+    facts |= found | {"kernel_us": us, "c_us": same, "c_fewest_us": fewest}
+    goal = at_least(same / us, 0.75, share=True)
+    streaming = counting_same / counting
     nodes = found["nodes"]
     text = "{:.2f} us a draw, {:.1f} ns a draw and node"
     return [
-        Row("smooth kernel, one core", text.format(us["kernel"], 1e3 * us["kernel"] / nodes)),
+        Row("smooth kernel, one core", text.format(us, 1e3 * us / nodes)),
         Row("the same functions in C", text.format(same, 1e3 * same / nodes)),
         Row("smooth kernel as a share of that C's speed", f"{same / us['kernel']:.0%}", *goal),
         Row("C with the fewest functions", text.format(fewest, 1e3 * fewest / nodes)),
         Row("smooth kernel as a share of that C's speed", f"{fewest / us['kernel']:.0%}"),
         Row("largest difference of C from the kernel", f"{worst:.0e}", *at_most(worst, 1e-6, "")),
+        Row("streaming kernel (arrivals one by one), one core", f"{counting:.2f} us a draw"),
+        Row("the same in C", f"{counting_same:.2f} us a draw"),
+        Row(
+            "streaming kernel as a share of that C's speed",
+            f"{streaming:.0%}",
+            *at_least(streaming, 0.8, share=True),
+        ),
     ]
+
+
+def _fastest(times: dict[str, list[float]], samples: int) -> tuple[float, float, float]:
+    """Return us a draw: of the kernel, of C with the same functions, and with the fewest."""
+    us = {name: 1e6 * float(np.median(found)) / samples for name, found in times.items()}
+
+    def of(name: str) -> float:
+        return min(time for variant, time in us.items() if variant.startswith(name))
+
+    return us["kernel"], of("same functions"), of("fewest functions")
 
 
 def both_cores(settings: Settings, facts: dict[str, Any]) -> list[Row]:

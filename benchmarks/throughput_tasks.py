@@ -114,6 +114,38 @@ def time_against_c(samples: int, rounds: int, libraries: dict[str, str]) -> dict
     }
 
 
+def time_arrivals_against_c(samples: int, rounds: int, libraries: dict[str, str]) -> dict[str, Any]:
+    """Time the kernel that counts arrivals and the yardstick in turns, CPU seconds."""
+    import jax.numpy as jnp
+    from aitimelines.forecast.arrivals import with_drawn_requirement
+    from aitimelines.forecast.world import arrival_index
+    from aitimelines.kernels.ensemble import TILE
+    from aitimelines.kernels.histogram import replicate_counts
+
+    from .measure import seconds, with_points
+
+    problem = with_points(with_drawn_requirement(prepared(1)[0], SEED), SEED, 1)
+    years = np.arange(len(problem.years))
+    given = yardstick.arguments(problem, years)
+    loaded = {name: ctypes.CDLL(path) for name, path in libraries.items()}
+    index, tiles = arrival_index(problem.structure), jnp.arange(samples // TILE, dtype=jnp.int32)
+
+    def kernel() -> np.ndarray:
+        return np.asarray(replicate_counts(index, len(years) + 1, problem.ensemble, tiles))[0]
+
+    expected = np.cumsum(kernel())
+    found: dict[str, list[float]] = {"kernel": [], **{name: [] for name in loaded}}
+    moved = {
+        name: int(np.abs(np.cumsum(yardstick.arrivals(library, given, samples)) - expected).max())
+        for name, library in loaded.items()
+    }
+    for _ in range(rounds):
+        found["kernel"].append(seconds(kernel)[1])
+        for name, library in loaded.items():
+            found[name].append(seconds(lambda x=library: yardstick.arrivals(x, given, samples))[1])
+    return {"cpu": found, "moved": max(moved.values())}
+
+
 def time_operations() -> dict[str, Any]:
     """Count what the kernel computes."""
     from .operations import count_operations
@@ -273,7 +305,7 @@ def err_narrow(samples: int, seeds: int) -> dict[str, Any]:
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     task.__name__: task
     for task in (
-        *(time_kernel, time_against_c, time_operations, use_memory),
+        *(time_kernel, time_against_c, time_arrivals_against_c, time_operations, use_memory),
         *(time_scenarios, time_gradient, time_requirements, err_narrow),
     )
 }

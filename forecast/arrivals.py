@@ -31,7 +31,7 @@ def arrival_counts(
     wanted = rounded_samples(scenario.samples if samples is None else samples)
     if wanted > MOST_SAMPLES:
         raise ValueError(f"samples: got {samples}, expected at most 2^31")
-    problem = _with_drawn_requirement(prepare(scenario, fits, dtype=np.float32), scenario.seed)
+    problem = with_drawn_requirement(prepare(scenario, fits, dtype=np.float32), scenario.seed)
     years = problem.years
     tiles = jnp.arange(wanted // (REPLICATES * ensemble.TILE), dtype=jnp.int32)
     index = arrival_index(problem.structure)
@@ -46,7 +46,7 @@ def arrival_counts(
     )
 
 
-def _with_drawn_requirement(problem: Problem, seed: int) -> Problem:
+def with_drawn_requirement(problem: Problem, seed: int) -> Problem:
     """Return the problem with two more inputs: the component of the requirement, its quantile."""
     inputs = problem.ensemble.inputs
     more = inputs._replace(
