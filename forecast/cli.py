@@ -40,6 +40,7 @@ app = App(
 for _name, _help in (
     ("scenario", "Scenario files: what is forecast, and from which beliefs."),
     ("data", "The data tables that the record is fitted to."),
+    ("laws", "Scaling laws: published ones, their losses and compute-optimal runs."),
     ("sweep", "Forecast many scenarios, crossed or listed in one file, into one store."),
 ):
     app.command(f"{__package__}.cli_{_name}:app", name=_name, help=_help)

@@ -5,142 +5,31 @@ frozen and refuse unknown keys.
 """
 
 import datetime
-from contextlib import suppress
-from math import log
+from math import hypot, log, log10
 from statistics import NormalDist
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
-from ..priors.elicitation import KINDS, Interval, check_interval
+from .beliefs import (
+    Mass,
+    Name,
+    Number,
+    Pair,
+    Prior,
+    Strict,
+    Whole,
+    iso_date,
+    must_differ,
+    not_a_flag,
+    one_of,
+)
 
 MAX_SAMPLES = 2**32
 MAX_HORIZON_YEARS = 1000
 REQUIREMENT_KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
+LAW_KINDS = ("reducible_loss", "k_performance")  # loss that a scaling law turns into FLOP
 _WEIGHT_TOLERANCE = 1e-6
-
-
-def _not_a_flag(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError(f"got {value}, expected a number")
-    return value
-
-
-def _iso_date(value: Any) -> Any:
-    if isinstance(value, str):
-        with suppress(ValueError):
-            return datetime.date.fromisoformat(value)
-    if value is None or type(value) is datetime.date:
-        return value
-    raise ValueError(f"got {str(value)!r}, expected a date, YYYY-MM-DD")
-
-
-# Strict: neither true nor "1" is a number. Within what float32 holds.
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e30, le=1e30)]
-Whole = Annotated[int, Field(strict=True)]
-Name = Annotated[str, Field(min_length=1)]
-Pair = tuple[Number, Number]
-Mass = Annotated[Number, Field(gt=0, lt=1, description="probability that the interval holds")]
-
-
-class Strict(BaseModel):
-    """Frozen, refusing unknown keys, and positive where it must be."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @model_validator(mode="after")
-    def _positive(self) -> Self:
-        _must_be_positive(self)
-        return self
-
-
-class Prior(Strict):
-    """An uncertain number: an interval, or `fixed`; a bare number is fixed too.
-
-    `{ lognormal = [0.3, 0.8], mass = 0.9 }`: the central interval that holds 90 %.
-    """
-
-    normal: Pair | None = None
-    lognormal: Pair | None = None
-    uniform: Pair | None = None
-    loguniform: Pair | None = None
-    fixed: Number | None = None
-    mass: Mass = 0.9
-    source: str | None = Field(None, description="where the numbers come from")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_number(cls, value: Any) -> Any:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return {"fixed": value} if is_number else value
-
-    @model_validator(mode="after")
-    def _one_valid_kind(self) -> "Prior":
-        _one_of(self, (*KINDS, "fixed"))
-        if self.interval is not None:
-            check_interval(*self.interval)
-        return self
-
-    @property
-    def interval(self) -> Interval | None:
-        """The elicited interval; None if the number is fixed."""
-        for kind in KINDS:
-            pair = getattr(self, kind)
-            if pair is not None:
-                return Interval(kind, pair[0], pair[1], self.mass)
-        return None
-
-    @property
-    def lowest(self) -> float:
-        """The smallest value that the prior can take."""
-        if self.interval is None:
-            return float(self.fixed if self.fixed is not None else 0.0)
-        kind, low, _, _ = self.interval
-        return {"normal": float("-inf"), "lognormal": 0.0}.get(kind, low)
-
-
-def _one_of(section: BaseModel, kinds: tuple[str, ...]) -> str:
-    given = [kind for kind in kinds if getattr(section, kind) is not None]
-    if len(given) != 1:
-        got = " and ".join(given) or "no distribution"
-        raise ValueError(f"got {got}, expected exactly one of {', '.join(kinds)}")
-    return given[0]
-
-
-def _must_be_positive(section: BaseModel) -> None:
-    for name in _POSITIVE & type(section).model_fields.keys():
-        prior = getattr(section, name)
-        if prior is None:
-            continue
-        fixed_at_zero = prior.interval is None and prior.lowest <= 0
-        if fixed_at_zero or prior.lowest < 0:
-            raise ValueError(
-                f"{name}: got a prior that reaches {prior.lowest:g}, expected positive numbers "
-                "(lognormal, loguniform, or uniform or fixed above 0)"
-            )
-
-
-def _must_differ(field: str, names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{field}: got the name {twice[0]!r} twice, expected each once")
-
-
-_POSITIVE = {
-    "doubling_time_years",
-    "long_run_doubling_time_years",
-    "slowdown_half_life_years",
-    "residual_scale_oom",
-    "residual_scale_nat",
-    "degrees_of_freedom",
-    "gap_oom",
-    "parameter_elasticity",
-    "data_elasticity",
-    "ceiling_oom",
-    "algorithmic_doubling_time_years",
-    "algorithmic_ceiling_oom",
-    "sharpness",
-}
 
 
 class Growth(Strict):
@@ -185,7 +74,7 @@ class TrainingCompute(Trend):
     )
     top_n: Annotated[Whole, Field(ge=1, le=1000)] = Field(10, description="top-n: how many")
     since_year: Number = Field(2010.0, description="start of the record that is fitted")
-    change_points: Annotated[Literal["average", 0, 1, 2, 3], BeforeValidator(_not_a_flag)] = Field(
+    change_points: Annotated[Literal["average", 0, 1, 2, 3], BeforeValidator(not_a_flag)] = Field(
         "average", description="of growth: how many, or an average over 0 to 3 weighted by LOO"
     )
     gap_oom: Prior | None = Field(None, description="latent-frontier: mean gap below it")
@@ -270,8 +159,64 @@ class Limits(Strict):
 
     @model_validator(mode="after")
     def _named_once(self) -> "Limits":
-        _must_differ("resources", [resource.name for resource in self.resources])
+        must_differ("resources", [resource.name for resource in self.resources])
         return self
+
+
+class ScalingLaw(Strict):
+    """Training loss in parameters and tokens: a posterior (`fit = true`), or published constants.
+
+    Requirements in terms of loss become FLOP by it, and runs get parameters and tokens.
+    """
+
+    fit: StrictBool = Field(True, description="fit the constants to a table of training runs")
+    table: Name = Field("chinchilla_losses", description="data table of the runs that are fitted")
+    law: Name | None = Field(None, description="id of a published law of Chinchilla's form")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ScalingLaw":
+        if self.fit == (self.law is not None):
+            raise ValueError("law: expected the id of a published law if fit = false, else none")
+        return self
+
+
+class KPerformance(Strict):
+    """A text so long that a judge cannot tell model from human (Barnett & Besiroglu 2023).
+
+    An ideal judge needs I / L tokens, I = (2 c - 1) ln(c / (1 - c)) nat of information on average
+    for a confidence c (Wald 1945), L the reducible loss [nat/token]; people need more.
+    """
+
+    tokens: Pair = Field(description="length of the text, lognormal, central interval [token]")
+    slowdown: Pair = Field(description="human over ideal judge, lognormal, central interval")
+    mass: Mass = 0.9
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.9
+    unit: Literal["nat", "bit"] = Field(
+        "nat", description="of the information; the published code divides bits by a loss in nats"
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> "KPerformance":
+        for name in ("tokens", "slowdown"):
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise ValueError(f"{name}: got {[low, high]}, expected increasing positive numbers")
+        return self
+
+    @property
+    def reducible_loss(self) -> tuple[float, float]:
+        """(Mean, standard deviation) of the log10 reducible loss at which it is met."""
+        information = (2 * self.confidence - 1) * log(self.confidence / (1 - self.confidence))
+        slowdown, tokens = (_lognormal10(pair, self.mass) for pair in (self.slowdown, self.tokens))
+        unit = log(2) if self.unit == "bit" else 1.0
+        mean = log10(information / unit) + slowdown[0] - tokens[0]
+        return mean, hypot(slowdown[1], tokens[1])
+
+
+def _lognormal10(pair: Pair, mass: float) -> tuple[float, float]:
+    """Return (mean, standard deviation) of log10 of a lognormal with this central interval."""
+    low, high = log10(pair[0]), log10(pair[1])
+    return (low + high) / 2, (high - low) / (2 * NormalDist().inv_cdf(0.5 + mass / 2))
 
 
 class RequirementComponent(Strict):
@@ -285,6 +230,12 @@ class RequirementComponent(Strict):
     )
     uniform: Pair | None = Field(None, description="low, high")
     logistic: Pair | None = Field(None, description="central interval holding `mass`")
+    reducible_loss: Pair | None = Field(
+        None,
+        description="loss above the irreducible at which it is met [nat/token], lognormal, central "
+        "interval holding `mass`; in FLOP by the scenario's scaling_law, compute-optimal",
+    )
+    k_performance: KPerformance | None = None
     mass: Mass = 0.9
     algorithms_year: Number | None = Field(None, description="if not the requirement's own")
     algorithmic_doubling_time_years: Prior | None = Field(
@@ -295,20 +246,32 @@ class RequirementComponent(Strict):
 
     @model_validator(mode="after")
     def _one_valid_kind(self) -> "RequirementComponent":
-        kind = _one_of(self, REQUIREMENT_KINDS)
+        kind = one_of(self, (*REQUIREMENT_KINDS, *LAW_KINDS))
         values = getattr(self, kind)
-        if not all(a < b for a, b in zip(values, values[1:], strict=False)):
+        if kind == "reducible_loss" and values[0] <= 0:
+            raise ValueError(f"{kind}: got {list(values)}, expected positive numbers")
+        if kind != "k_performance" and not all(
+            a < b for a, b in zip(values, values[1:], strict=False)
+        ):
             raise ValueError(f"{kind}: got {list(values)}, expected increasing numbers")
         return self
 
     @property
     def kind(self) -> str:
-        """The name of its distribution."""
-        return _one_of(self, REQUIREMENT_KINDS)
+        """The name of its distribution; "reducible_loss" where that depends on a scaling law."""
+        given = one_of(self, (*REQUIREMENT_KINDS, *LAW_KINDS))
+        return "reducible_loss" if given in LAW_KINDS else given
 
     @property
     def parameters(self) -> tuple[float, float, float]:
-        """Parameters as `kernels.requirement.cumulative` takes them."""
+        """Parameters as `kernels.requirement.cumulative` takes them.
+
+        Of "reducible_loss": mean and standard deviation of its log10.
+        """
+        if self.k_performance is not None:
+            return (*self.k_performance.reducible_loss, 0.0)
+        if self.reducible_loss is not None:
+            return (*_lognormal10(self.reducible_loss, self.mass), 0.0)
         values = getattr(self, self.kind)
         upper = 0.5 + self.mass / 2
         if self.kind == "uniform":
@@ -342,7 +305,7 @@ class Requirement(Strict):
             raise ValueError(
                 f"none_weight and the weights of components: got a sum of {total:.6g}, expected 1"
             )
-        _must_differ("components", [c.name for c in self.components])
+        must_differ("components", [c.name for c in self.components])
         return self
 
 
@@ -365,7 +328,7 @@ class Scenario(Strict):
     compute: Literal["trend", "spending-times-price-performance"] = Field(
         description="what is wanted of physical compute: its own trend, or what is spent"
     )
-    as_of: Annotated[datetime.date | None, BeforeValidator(_iso_date)] = Field(
+    as_of: Annotated[datetime.date | None, BeforeValidator(iso_date)] = Field(
         None, description="the forecast's now; default: the date of the newest data table it uses"
     )
     horizon_year: Annotated[Whole, Field(ge=1950, le=datetime.MAXYEAR + MAX_HORIZON_YEARS)] = 2100
@@ -378,6 +341,7 @@ class Scenario(Strict):
     algorithmic_progress: AlgorithmicProgress
     post_training: Gain
     limits: Limits
+    scaling_law: ScalingLaw | None = None
     requirement: Requirement
     inference: Inference = Inference.model_validate({})
 
@@ -386,6 +350,9 @@ class Scenario(Strict):
         needed = "training_compute" if self.compute == "trend" else "spending"
         if getattr(self, needed) is None:
             raise ValueError(f"compute = {self.compute!r} needs a section [{needed}]")
+        by_law = [c.name for c in self.requirement.components if c.kind == "reducible_loss"]
+        if by_law and self.scaling_law is None:
+            raise ValueError(f"component {by_law[0]!r} is in terms of loss: expected [scaling_law]")
         if self.as_of is not None:
             check_horizon(self.as_of, self.horizon_year)
         return self

@@ -21,6 +21,7 @@ from .world import Direction, Structure, mean_path, passage_curve
 _NARROW_OOM = 0.5  # spread of a component of the requirement
 _LITTLE = 0.5  # of the variance of "has arrived by t" is left when the requirement is integrated
 _WORTH_MOVING = 0.05  # of the length of the direction: less costs more than it brings
+_LEAST_EXPONENT = 0.2  # of compute in the reducible loss: laws have 0.15 to 0.2
 _PILOT = 1024  # draws
 
 
@@ -59,6 +60,7 @@ def _narrowest(problem: Problem) -> float:
             "two_piece_normal": (second + third) / 2,
             "uniform": (second - first) / np.sqrt(12),
             "logistic": second * np.pi / np.sqrt(3),
+            "reducible_loss": second / _LEAST_EXPONENT,
         }[kind]
         for kind, (first, second, third) in zip(problem.structure.kinds, parameters, strict=True)
     ]

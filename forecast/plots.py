@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from ..kernels.scaling_laws import Chinchilla, chinchilla_frontier
 from .config import RequirementComponent, Scenario
+from .law_frames import training_law
 from .plot_fits import prior_posterior
 from .plot_page import BLUE, GREY, INK, clean, draw_text, legend, page, plain, save
 from .scenario_files import scenario_from_dict
@@ -24,6 +26,7 @@ __all__ = ["compute", "prior_posterior", "requirement_density", "save", "timelin
 
 VERMILION, GREEN, AMBER = "#D55E00", "#00805F", "#E69F00"
 LABELLED_RUNS = 5
+DRAWS_OF_LAW = 256
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LAST_YEAR_OF_COMPUTE = 2050
 VISIBLE_ERROR = 0.004  # of probability; a narrower band hides behind the line
@@ -115,7 +118,7 @@ def compute(tree: xr.DataTree) -> Figure:
     label = f"effective compute, in algorithms of {scenario.requirement.algorithms_year:.0f}"
     handles |= _draw_fan(axes, paths, "log10_effective_compute", label, GREEN, "-.")
     limits = axes.dataLim.frozen()
-    top = max(limits.y1, _draw_requirement(strip, scenario, _gain_oom_per_year(paths)))
+    top = max(limits.y1, _draw_requirement(strip, tree, scenario, _gain_oom_per_year(paths)))
     axes.set(xlim=(limits.x0 - 0.5, last), ylim=(limits.y0 - 1, min(top + 1, highest)))
     if _has_record(tree):
         _label_largest(axes, tree)
@@ -134,12 +137,13 @@ def compute(tree: xr.DataTree) -> Figure:
 
 
 def requirement_density(
-    scenario: Scenario, gain_oom_per_year: float
+    scenario: Scenario, gain_oom_per_year: float, law: Chinchilla | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (log10 FLOP, density) of the requirement in algorithms of the scenario's year.
 
     Integrates to 1 - none_weight. A component in the algorithms of another year is moved by the
-    gain between the two years, at ``gain_oom_per_year`` [OOM/year].
+    gain between the two years, at ``gain_oom_per_year`` [OOM/year]; one in terms of loss is the
+    mean over the draws of a scaling law, constants of (draw,).
     """
     requirement = scenario.requirement
     level = np.linspace(0, 80, 8001)
@@ -147,13 +151,33 @@ def requirement_density(
     for component in requirement.components:
         own_year = component.algorithms_year or requirement.algorithms_year
         shift = gain_oom_per_year * (own_year - requirement.algorithms_year)
-        density += component.weight * _component_density(component, level - shift)
+        density += component.weight * _component_density(component, level - shift, law)
     return level, density
 
 
-def _component_density(component: RequirementComponent, level: np.ndarray) -> np.ndarray:
+def _scaling_law(tree: xr.DataTree, scenario: Scenario) -> Chinchilla | None:
+    """Return the law of some draws of the scenario, (draw,); None if it has none."""
+    if scenario.scaling_law is None:
+        return None
+    if scenario.scaling_law.law is not None:
+        return training_law(scenario.scaling_law.law)
+    inputs = tree["trajectories"].to_dataset()["input_value"][:DRAWS_OF_LAW]
+    names = (f"scaling_law.{name}" for name in Chinchilla._fields)
+    return Chinchilla(*(inputs.sel(input=name).to_numpy() for name in names))
+
+
+def _component_density(
+    component: RequirementComponent, level: np.ndarray, law: Chinchilla | None
+) -> np.ndarray:
     """Return the density whose integral is `kernels.requirement.cumulative`."""
     first, second, third = component.parameters
+    if component.kind == "reducible_loss":
+        assert law is not None  # a scenario with such a component has one
+        frontier = chinchilla_frontier(law)
+        slope = 1 / np.atleast_1d(frontier.exponent)[:, None]
+        middle = (np.atleast_1d(frontier.log_constant)[:, None] / np.log(10) - first) * slope
+        z = (level - middle) / (second * slope)
+        return (np.exp(-0.5 * z**2) / (second * slope * np.sqrt(2 * np.pi))).mean(axis=0)
     if component.kind == "uniform":
         return np.where((level >= first) & (level <= second), 1 / (second - first), 0.0)
     distance = level - first
@@ -278,9 +302,12 @@ def _label_largest(axes: Axes, tree: xr.DataTree) -> None:
         )
 
 
-def _draw_requirement(axes: Axes, scenario: Scenario, gain_oom_per_year: float) -> float:
+def _draw_requirement(
+    axes: Axes, tree: xr.DataTree, scenario: Scenario, gain_oom_per_year: float
+) -> float:
     """Draw the density of the requirement sideways with its quartiles; return the highest."""
-    level, density = requirement_density(scenario, gain_oom_per_year)
+    law = _scaling_law(tree, scenario)
+    level, density = requirement_density(scenario, gain_oom_per_year, law)
     cumulative = np.cumsum(density) * (level[1] - level[0])
     axes.fill_betweenx(level, density, color=AMBER, alpha=0.5, linewidth=0)
     right = 1.05 * float(density.max())

@@ -11,6 +11,7 @@ import xarray as xr
 from ..kernels import ensemble, quasi_random
 from ..priors.elicitation import location_scale
 from .config import Prior, Requirement, RequirementComponent, Scenario, check_horizon
+from .law_frames import training_law
 from .provenance import as_of_date, as_of_year
 from .world import GROWTH, Direction, Shared, Structure
 
@@ -18,7 +19,7 @@ REPLICATES = 16
 # Measured on the baseline by rank correlation with P(arrival by a year).
 _BY_INFLUENCE = (
     *("algorithmic_progress", "requirement", "post_training", "limits"),
-    *("training_compute", "price_performance", "gross_product", "spending"),
+    *("training_compute", "price_performance", "gross_product", "spending", "scaling_law"),
 )
 _TRENDS = ("training_compute", "spending", "price_performance", "gross_product")
 
@@ -135,6 +136,10 @@ def _numbers(
         for field in GROWTH[1:] if fitted else ("log10_level", *GROWTH):
             priors[f"{name}.{field}"] = getattr(section, field)
         constants[f"{name}.level_age_years"] = 0.0 if fitted else now - section.level_year
+    law = scenario.scaling_law
+    if law is not None and law.law is not None:
+        published = training_law(law.law)._asdict()
+        constants |= {f"scaling_law.{name}": float(value) for name, value in published.items()}
     priors["price_performance.log10_ceiling"] = scenario.price_performance.log10_ceiling
     for name in ("algorithmic_progress", "post_training"):
         for field in (*GROWTH[name in fits :], "ceiling_oom"):

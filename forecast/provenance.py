@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..priors.prior_sets import load_prior_set
 from .config import Scenario
 from .datasets import decimal_year, table_info
 
@@ -32,7 +33,7 @@ NOT_FITTED = {
 
 def fitted_records(scenario: Scenario) -> list[str]:
     """Return the names of the records that the scenario fits."""
-    sections = {name: getattr(scenario, name) for name in RECORDS}
+    sections = {name: getattr(scenario, name) for name in (*RECORDS, "scaling_law")}
     return [name for name, section in sections.items() if section is not None and section.fit]
 
 
@@ -57,6 +58,9 @@ def tables_of(scenario: Scenario, name: str) -> tuple[str, ...]:
         if "training_compute_flop" not in [column.name for column in table_info(table).columns]:
             raise ValueError(f"training_compute.table: got {table!r}, expected a table of models")
         return (table,)
+    if name == "scaling_law":
+        assert scenario.scaling_law is not None
+        return (scenario.scaling_law.table,)
     return {
         "spending": ("training_costs",),
         "price_performance": ("training_costs", "ml_hardware"),
@@ -66,16 +70,28 @@ def tables_of(scenario: Scenario, name: str) -> tuple[str, ...]:
 
 def fit_key(scenario: Scenario, name: str) -> dict[str, Any]:
     """Return everything that a fit depends on."""
-    source = hashlib.sha256()
-    for module in (*_FIT_MODULES, f"history/{name}.py", "history/training_compute.py"):
-        source.update(files(__package__).joinpath(module).read_bytes())
+    modules = (f"history/{name}.py", "history/training_compute.py")
     return {
         "record": name,
         "section": fitted_section(scenario, name),
+        "priors": load_prior_set("scaling-law") if name == "scaling_law" else {},
         "inference": scenario.inference.model_dump(mode="json"),
         "as_of": as_of_date(scenario),
         "seed": scenario.seed,
         "data": {table: table_info(table).sha256 for table in tables_of(scenario, name)},
+        **fit_code_key(*modules),
+    }
+
+
+def fit_code_key(*modules: str) -> dict[str, Any]:
+    """Return the code that a fit depends on: packages, ours of any fit, and modules of its own.
+
+    modules: paths below the package ``aitimelines.forecast``
+    """
+    source = hashlib.sha256()
+    for module in (*_FIT_MODULES, *modules):
+        source.update(files(__package__).joinpath(module).read_bytes())
+    return {
         "versions": {package: version(package) for package in _FIT_PACKAGES},
         "source": source.hexdigest(),
     }

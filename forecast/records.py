@@ -17,10 +17,11 @@ from .averaging import averaged, verdict_of
 from .config import Scenario
 from .datasets import decimal_year, load_frame, table_info
 from .files import cached_path
-from .provenance import NOT_FITTED, as_of_year, fit_key, fitted_records, tables_of
+from .provenance import NOT_FITTED, as_of_date, as_of_year, fit_key, fitted_records, tables_of
 from .storage import cached_tree
 
 Progress = Callable[[str, int, int], None]
+OBSERVED = ("log10_value", "log_perplexity", "log_loss")  # what a record is fitted to
 TREND_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -68,12 +69,33 @@ def _frame(table: str) -> pd.DataFrame:
     return frame[frame["year"].notna()]
 
 
+def _known_runs(table: str, as_of: str) -> pd.DataFrame:
+    """Return a table of training runs, which are undated; ``ValueError`` if it came later."""
+    known = table_info(table).as_of.isoformat()
+    if as_of < known:
+        raise ValueError(
+            f"scaling_law.table: got {table!r}, known since {known}, for a forecast as of {as_of}; "
+            "expected runs known by then"
+        )
+    return load_frame(table)
+
+
 def read_record(scenario: Scenario, name: str) -> Record:
     """Return the rows of a record that the scenario fits, as known on its date."""
-    from .history import algorithmic_progress, price_performance, spending, training_compute
+    from .history import (
+        algorithmic_progress,
+        price_performance,
+        scaling_law,
+        spending,
+        training_compute,
+    )
 
     year = as_of_year(scenario)
     tables = tables_of(scenario, name)
+    if name == "scaling_law":
+        rows = scaling_law.observations(_known_runs(tables[0], as_of_date(scenario)))
+        rows = rows.assign(name=[f"row {number}" for number in rows.index])
+        return Record(name, tables, rows, getattr(scenario, name), year)
     frames = [_frame(table) for table in tables]
     section = getattr(scenario, name)
     if name == "training_compute":
@@ -95,14 +117,14 @@ def read_record(scenario: Scenario, name: str) -> Record:
 
 def _fit(scenario: Scenario, name: str, progress: Progress, checkpoints: Path) -> xr.DataTree:
     record = read_record(scenario, name)
-    if name == "algorithmic_progress":
-        tree = _fit_algorithms(scenario, record, progress, checkpoints)
+    if name in ("algorithmic_progress", "scaling_law"):
+        tree = _fit_rows(scenario, record, progress, checkpoints)
     else:
         choice = getattr(record.section, "change_points", 0)
         counts = (0, 1, 2, 3) if choice == "average" else (choice,)
         trees = _fit_trends(scenario, record, counts, progress, checkpoints)
         tree = trees[counts[0]] if len(trees) == 1 else averaged(trees, scenario.seed)
-    tree.attrs["data"] = json.dumps({t: _provenance(t) for t in record.tables})
+    tree.attrs["data"] = json.dumps({t: provenance_of(t) for t in record.tables})
     progress(name, 1, 1)
     return tree
 
@@ -112,7 +134,8 @@ def _part(progress: Progress, name: str, index: int, parts: int) -> Callable[[in
     return lambda done, total: progress(name, index * total + done, parts * total)
 
 
-def _provenance(table: str) -> dict[str, str]:
+def provenance_of(table: str) -> dict[str, str]:
+    """Return where a packaged table is from, as plain values."""
     info = table_info(table)
     return {
         "title": info.title,
@@ -221,23 +244,32 @@ def _labelled_trend(record: Record, result: Any, change_points: int) -> xr.DataT
     return labelled(record, result._replace(draws=kept, prior=prior), columns, (grid, path))
 
 
-def _fit_algorithms(
+def _fit_rows(
     scenario: Scenario, record: Record, progress: Progress, checkpoints: Path
 ) -> xr.DataTree:
+    """Fit a model whose arguments are the columns of its rows, and its priors."""
     from . import inference
-    from .history import algorithmic_progress
+    from .history import algorithmic_progress, scaling_law
 
+    by_law = record.name == "scaling_law"
+    model = scaling_law.model if by_law else algorithmic_progress.model
+    priors = scaling_law.default_priors() if by_law else _priors(record.section)
     rows = record.rows
     result = inference.fit(
-        algorithmic_progress.model,
+        model,
         {str(column): rows[column].to_numpy() for column in rows if column != "name"}
-        | {"priors": _priors(record.section)},
+        | {"priors": priors},
         seed=_seed(scenario, record.name),
         settings=_settings(scenario),
         progress=_part(progress, record.name, 0, 1),
         checkpoints=checkpoints,
     )
-    return labelled(record, result, algorithmic_progress.forecast_columns(result.draws), None)
+    columns = (
+        {name: result.draws[name] for name in scaling_law.CONSTANTS}
+        if by_law
+        else algorithmic_progress.forecast_columns(result.draws)
+    )
+    return labelled(record, result, columns, None)
 
 
 def labelled(
@@ -248,7 +280,7 @@ def labelled(
 ) -> xr.DataTree:
     """Return a fit as a tree of named, dimensioned variables, verdict in the attributes."""
     rows = record.rows
-    observed = "log_perplexity" if "log_perplexity" in rows else "log10_value"
+    observed = next(name for name in OBSERVED if name in rows)
     item = f"{record.name}_observation"
     coordinates = {item: rows["name"].astype(object).to_numpy()}
 
@@ -279,7 +311,7 @@ def labelled(
                 coords={"quantile": list(TREND_QUANTILES), "trend_year": path[0]},
             )
         )
-    quantities = _quantities(tree, result, observed)
+    quantities = quantities_of(tree, result, observed)
     verdict = checks.judge(quantities)
     tree.attrs = {
         "record": record.name,
@@ -305,7 +337,7 @@ def _by_draw(values: dict[str, np.ndarray]) -> xr.Dataset:
     )
 
 
-def _quantities(tree: xr.DataTree, result: Any, observed: str) -> dict[str, float]:
+def quantities_of(tree: xr.DataTree, result: Any, observed: str) -> dict[str, float]:
     """Return what the gate judges."""
     import arviz_stats
 

@@ -70,6 +70,22 @@ CONTRACT = (
     ),
     Variable(
         "trajectories",
+        "log10_parameters",
+        _PATH,
+        "log10(parameter)",
+        "compute-optimal parameters of the largest run",
+        required=False,
+    ),
+    Variable(
+        "trajectories",
+        "log10_training_tokens",
+        _PATH,
+        "log10(token)",
+        "compute-optimal training tokens of the largest run",
+        required=False,
+    ),
+    Variable(
+        "trajectories",
         "algorithmic_progress",
         _PATH,
         "OOM",

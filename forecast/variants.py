@@ -72,6 +72,11 @@ def _checked(
     except ValidationError as error:
         raise ValueError(f"requirement {number}: {sentence(error, Requirement)}") from None
     for component, path in zip(requirement.components, algorithms_of(requirement), strict=True):
+        if component.kind == "reducible_loss":
+            raise ValueError(
+                f"requirement {number}: got the component {component.name!r} in terms of loss, "
+                "which differs between draws; expected one in log10 FLOP"
+            )
         if path not in paths or (path[1] and _own_progress(component) != own[component.name]):
             raise ValueError(
                 f"requirement {number}: got the component {component.name!r} that counts on other "
@@ -109,5 +114,5 @@ def _mixtures(
 ) -> Array:
     mixed = jnp.zeros((paths, log10_flop.size), weights.dtype)
     for k, (kind, path) in enumerate(zip(kinds, path_of, strict=True)):
-        mixed = mixed.at[path].add(weights[k] * cumulative(kind, parameters[k], log10_flop))
+        mixed = mixed.at[path].add(weights[k] * cumulative(kind, list(parameters[k]), log10_flop))
     return mixed

@@ -1,6 +1,6 @@
 """One draw of a scenario: from its inputs to a world, a path and the mass that has arrived."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -21,7 +21,9 @@ from ..kernels.effective_compute import (
     log10_physical_compute,
 )
 from ..kernels.requirement import mixture_cumulative, quantile
+from ..kernels.scaling_laws import Chinchilla, chinchilla_frontier, chinchilla_optimum
 
+_LN_10 = 2.302585092994046
 GROWTH = ("doubling_time_years", "long_run_doubling_time_years", "slowdown_half_life_years")
 
 
@@ -129,15 +131,49 @@ def _paths(
     structure: Structure, values: Iterable[Array], shared: Shared, years_from_now: Array
 ) -> tuple[Array, ...]:
     """Return E(t) of one draw for each kind of algorithms."""
-    world = _world(structure, _named(structure, values, shared))
+    return _paths_of(structure, _named(structure, values, shared), shared, years_from_now)
+
+
+def _paths_of(
+    structure: Structure, number: dict[str, Array], shared: Shared, years_from_now: Array
+) -> tuple[Array, ...]:
+    world = _world(structure, number)
     since = shared.years_since_reference
     return log10_effective_compute(world, since, years_from_now, by_spending=structure.by_spending)
 
 
-def _reached(structure: Structure, paths: Sequence[Array], shared: Shared) -> Array:
+def scaling_law(number: Mapping[str, Array]) -> Chinchilla:
+    """Return the law of training loss of one draw."""
+    return Chinchilla(*(number[f"scaling_law.{name}"] for name in Chinchilla._fields))
+
+
+def _requirement(
+    structure: Structure, number: Mapping[str, Array], shared: Shared
+) -> tuple[tuple[str, ...], list[Sequence[Array]]]:
+    """Return (kind, parameters) of each component in a world.
+
+    A reducible loss on the compute-optimal frontier is a power of compute, so that a lognormal one
+    is a normal requirement in log10 FLOP, with the law's constants of the draw.
+    """
+    kinds, parameters = list(structure.kinds), list[Sequence[Array]](shared.parameters)
+    for k in [k for k, kind in enumerate(kinds) if kind == "reducible_loss"]:
+        frontier = chinchilla_frontier(scaling_law(number))
+        mean, deviation, _ = parameters[k]
+        above = frontier.log_constant / _LN_10 - mean
+        slope = 1 / frontier.exponent
+        kinds[k], parameters[k] = "normal", (above * slope, deviation * slope, deviation)
+    return tuple(kinds), parameters
+
+
+def _reached(
+    structure: Structure, values: Iterable[Array], shared: Shared, years_from_now: Array
+) -> Array:
     """Return F_R(E(t)), the probability that the milestone has been reached in a world by t."""
+    number = _named(structure, values, shared)
+    paths = _paths_of(structure, number, shared, years_from_now)
     of_component = [paths[i] for i in structure.path_of_component]
-    return mixture_cumulative(structure.kinds, shared.weights, shared.parameters, of_component)
+    kinds, parameters = _requirement(structure, number, shared)
+    return mixture_cumulative(kinds, shared.weights, parameters, of_component)
 
 
 @cache
@@ -145,7 +181,7 @@ def passage_curve(structure: Structure) -> ensemble.Curve:
     """Return the curve of a draw: the mass that has arrived by a year."""
 
     def curve(values: Array, shared: Shared, years_from_now: Array) -> Array:
-        return _reached(structure, _paths(structure, values, shared, years_from_now), shared)
+        return _reached(structure, values, shared, years_from_now)
 
     return _by_direction(structure) if structure.direction else curve
 
@@ -178,8 +214,8 @@ def arrival_index(structure: Structure) -> Callable[[Array, Shared, Array], Arra
     def index(values: Array, shared: Shared, years_from_now: Array) -> Array:
         choice, z = values[-2], ndtri(values[-1])
         bounds = jnp.cumsum(shared.weights)
-        kinds = structure.kinds
-        drawn = [quantile(kind, shared.parameters[k], z) for k, kind in enumerate(kinds)]
+        given = _requirement(structure, _named(structure, values[:-2], shared), shared)
+        kinds, drawn = given[0], [quantile(*each, z) for each in zip(*given, strict=True)]
 
         def reached(k: Array) -> Array:
             year = jnp.where(k == 0, 0, years_from_now[1] + (k - 1))
@@ -226,9 +262,11 @@ def _by_direction(structure: Structure) -> ensemble.Curve:
             for i, place in enumerate(places):
                 value = line.location[i] + line.scale[i] * z[i + 1]
                 moved[place] = jnp.where(line.is_log[i], jnp.exp(value), value)
-            path = _paths(structure, moved, shared, years_from_now)
-            kind, parameters = structure.kinds[component], shared.parameters[component]
-            return path[structure.path_of_component[component]] - quantile(kind, parameters, z[0])
+            number = _named(structure, moved, shared)
+            path = _paths_of(structure, number, shared, years_from_now)
+            kinds, parameters = _requirement(structure, number, shared)
+            required = quantile(kinds[component], parameters[component], z[0])
+            return path[structure.path_of_component[component]] - required
 
         parts = [
             shared.weights[k] * _part_above_zero(partial(excess, component=k), base.dtype)
@@ -260,7 +298,7 @@ def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
     def paths(values: Array, u: Array, shared: Shared, years: Array) -> dict[str, Array]:
         number = _named(structure, values, shared)
         world = _world(structure, number)
-        reached = _reached(structure, _paths(structure, values, shared, years), shared)
+        reached = _reached(structure, values, shared, years)
         _, waiting = first_passage.passage_mass(reached)
 
         def gain(name: str) -> Array:
@@ -279,6 +317,10 @@ def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
             ),
             "weight": waiting,
         }
+        if "scaling_law.irreducible_loss" in number:
+            best = chinchilla_optimum(scaling_law(number), physical * _LN_10)
+            found["log10_parameters"] = best.log_parameters / _LN_10
+            found["log10_training_tokens"] = best.log_tokens / _LN_10
         if {"training_compute", "spending"} <= set(structure.trends):
             found["log10_physical_compute_alternative"] = log10_physical_compute(
                 world, years, by_spending=not structure.by_spending

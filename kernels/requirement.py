@@ -15,7 +15,7 @@ _ROOT_HALF = 0.5**0.5
 KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
 
 
-def cumulative(kind: str, parameters: Array, log10_flop: Array) -> Array:
+def cumulative(kind: str, parameters: Sequence[Array], log10_flop: Array) -> Array:
     """Return P(requirement <= ``log10_flop``) of one distribution.
 
     parameters: (3,), by ``kind``: normal (mean, sd, -), two_piece_normal (median, sd below, sd
@@ -43,12 +43,15 @@ def _normal(z: Array) -> Array:
 
 
 def mixture_cumulative(
-    kinds: tuple[str, ...], weights: Array, parameters: Array, log10_flop: Sequence[Array]
+    kinds: tuple[str, ...],
+    weights: Array,
+    parameters: Sequence[Sequence[Array]],
+    log10_flop: Sequence[Array],
 ) -> Array:
     """Return P(requirement <= ...) of the mixture.
 
-    weights: (component,), sum <= 1; parameters: (component, 3); log10_flop: one array a component,
-    the effective compute in the algorithms of its own reference year.
+    weights: (component,), sum <= 1; parameters: of each component, 3; log10_flop: one array a
+    component, the effective compute in the algorithms of its own reference year.
     """
     parts = [
         weights[k] * cumulative(kind, parameters[k], log10_flop[k]) for k, kind in enumerate(kinds)
@@ -56,7 +59,7 @@ def mixture_cumulative(
     return sum(parts[1:], parts[0])
 
 
-def quantile(kind: str, parameters: Array, z: Array) -> Array:
+def quantile(kind: str, parameters: Sequence[Array], z: Array) -> Array:
     """Return the log10 requirement at the standard normal quantile ``z``.
 
     parameters: (3,), as in `cumulative`, of which this is the inverse.

@@ -5,9 +5,11 @@ overflow float32; constants and arguments broadcast against each other, so that 
 constants of shape (draw,) gives a value for each draw.
 """
 
+from collections.abc import Callable
 from math import log
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
@@ -28,6 +30,18 @@ def log_training_flop(log_parameters: ArrayLike, log_tokens: ArrayLike) -> Array
     return LOG_FLOP_PER_PARAMETER_TOKEN + jnp.asarray(log_parameters) + log_tokens
 
 
+def elasticities(
+    loss: Callable[[Array, Array], Array], log_parameters: ArrayLike, log_tokens: ArrayLike
+) -> tuple[Array, Array]:
+    """Return -d ln(loss) / d ln N and -d ln(loss) / d ln D of any elementwise loss."""
+    real = (jnp.asarray(x, jnp.result_type(float)) for x in (log_parameters, log_tokens))
+    at = tuple(jnp.broadcast_arrays(*real))
+    one, zero = jnp.ones_like(at[0]), jnp.zeros_like(at[0])
+    value, by_parameters = jax.jvp(loss, at, (one, zero))
+    _, by_tokens = jax.jvp(loss, at, (zero, one))
+    return -by_parameters / value, -by_tokens / value
+
+
 class Chinchilla(NamedTuple):
     """loss = E + A / N^alpha + B / D^beta (Hoffmann et al. 2022, arXiv 2203.15556, eq. 2).
 
@@ -46,14 +60,15 @@ def chinchilla_reducible(
     law: Chinchilla, log_parameters: ArrayLike, log_tokens: ArrayLike
 ) -> tuple[Array, Array]:
     """Return the two reducible parts of the loss, A / N^alpha and B / D^beta [nat/token]."""
-    by_parameters = jnp.exp(law.log_parameter_constant - law.parameter_exponent * log_parameters)
-    return by_parameters, jnp.exp(law.log_data_constant - law.data_exponent * log_tokens)
+    log_n, log_d = jnp.asarray(log_parameters), jnp.asarray(log_tokens)
+    by_parameters = jnp.exp(law.log_parameter_constant - law.parameter_exponent * log_n)
+    return by_parameters, jnp.exp(law.log_data_constant - law.data_exponent * log_d)
 
 
 def chinchilla_loss(law: Chinchilla, log_parameters: ArrayLike, log_tokens: ArrayLike) -> Array:
     """Return the loss [nat/token]."""
     by_parameters, by_data = chinchilla_reducible(law, log_parameters, log_tokens)
-    return law.irreducible_loss + by_parameters + by_data
+    return by_parameters + by_data + law.irreducible_loss
 
 
 def chinchilla_elasticities(
@@ -61,14 +76,15 @@ def chinchilla_elasticities(
 ) -> tuple[Array, Array]:
     """Return -d ln(loss) / d ln N and -d ln(loss) / d ln D."""
     by_parameters, by_data = chinchilla_reducible(law, log_parameters, log_tokens)
-    loss = law.irreducible_loss + by_parameters + by_data
-    return law.parameter_exponent * by_parameters / loss, law.data_exponent * by_data / loss
+    loss = by_parameters + by_data + law.irreducible_loss
+    return by_parameters * law.parameter_exponent / loss, by_data * law.data_exponent / loss
 
 
 def chinchilla_log_tokens(law: Chinchilla, loss: ArrayLike, log_parameters: ArrayLike) -> Array:
     """Return ln D of the run with these parameters that reaches a loss; inf where none does."""
-    by_parameters = jnp.exp(law.log_parameter_constant - law.parameter_exponent * log_parameters)
-    left = loss - law.irreducible_loss - by_parameters
+    log_n = jnp.asarray(log_parameters)
+    by_parameters = jnp.exp(law.log_parameter_constant - law.parameter_exponent * log_n)
+    left = jnp.asarray(loss) - law.irreducible_loss - by_parameters
     reached = (law.log_data_constant - jnp.log(jnp.where(left > 0, left, 1))) / law.data_exponent
     return jnp.where(left > 0, reached, jnp.inf)
 
@@ -83,6 +99,13 @@ def chinchilla_log_parameters(law: Chinchilla, loss: ArrayLike, log_tokens: Arra
         law.parameter_exponent,
     )
     return chinchilla_log_tokens(mirrored, loss, log_tokens)
+
+
+def chinchilla_balanced_log_parameters(law: Chinchilla, log_tokens: ArrayLike) -> Array:
+    """Return ln N for which D is compute-optimal: alpha A / N^alpha = beta B / D^beta."""
+    alpha, beta = jnp.asarray(law.parameter_exponent), jnp.asarray(law.data_exponent)
+    log_ratio = jnp.log(alpha / beta) + law.log_parameter_constant - law.log_data_constant
+    return (log_ratio + beta * log_tokens) / alpha
 
 
 class Frontier(NamedTuple):
@@ -103,7 +126,7 @@ def chinchilla_frontier(law: Chinchilla) -> Frontier:
     """Return the compute-optimal frontier under C = 6 N D, in closed form."""
     alpha, beta = jnp.asarray(law.parameter_exponent), jnp.asarray(law.data_exponent)
     total = alpha + beta
-    ln_a, ln_b = law.log_parameter_constant, law.log_data_constant
+    ln_a, ln_b = jnp.asarray(law.log_parameter_constant), law.log_data_constant
     log_scale = (jnp.log(alpha / beta) + ln_a - ln_b) / total
     exponent = alpha * beta / total
     # At the optimum alpha x (A / N^alpha) = beta x (B / D^beta).

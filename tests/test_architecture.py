@@ -19,15 +19,18 @@ FOLDERS = ("forecast", *ALLOWED)
 USERS_OF_FORECAST = {"forecast", "tests", "notebooks", "benchmarks", "docs"}
 # Modules of `forecast`, lowest first; a module imports from its own layer and from those before.
 LAYERS = (
-    {"config", "datasets", "importing", "table_schema", "data", "scenarios"},
-    {"files", "tables", "scenario_files", "provenance", "schema", "checks"},
+    {"beliefs", "config", "datasets", "importing", "table_schema", "data", "scenarios"},
+    {"files", "tables", "scenario_files", "provenance", "schema", "checks", "law_families", "laws"},
+    {"law_frames", "training_decisions", "fine_tuning", "taxes"},
     {"progress"},
     {"preflight", "compiled", "sweep_file", "ledger", "cluster"},
     {"sweep_cases"},
     {"storage", "importance", "student_mixture", "nuts"},
     {"history"},
     {"inference", "averaging"},
-    {"records"},
+    {"records", "law_points"},
+    {"law_fits"},
+    {"plateaus", "board_game_law", "transition"},
     {"world"},
     {"problem", "year_grid"},
     {"narrow"},
@@ -36,10 +39,21 @@ LAYERS = (
     {"engine"},
     {"plot_page"},
     {"plot_fits"},
-    {"plots"},
+    {"plots", "questions"},
     {"summaries", "sweep_store"},
     {"sweep"},
-    {"cli", "cli_data", "cli_scenario", "cli_sweep", "__main__"},
+    {
+        "cli",
+        "cli_ask",
+        "cli_data",
+        "cli_laws",
+        "cli_laws_fit",
+        "cli_laws_plateau",
+        "cli_laws_transition",
+        "cli_scenario",
+        "cli_sweep",
+        "__main__",
+    },
 )
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for module in layer}
 # What `aitimelines --help` must not pay for.
