@@ -6,8 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-_STEPS = 64
 _GOLDEN = (5**0.5 - 1) / 2
+
+
+def _steps(low: Array) -> int:
+    """Return how many halvings, or golden sections, leave no more than rounding of a bracket."""
+    return int(jnp.finfo(low.dtype).nmant) + 12
 
 
 def root(rising: Callable[[Array], Array], low: Array, high: Array) -> Array:
@@ -24,7 +28,7 @@ def root(rising: Callable[[Array], Array], low: Array, high: Array) -> Array:
         above = rising(middle) > 0
         return jnp.where(above, lower, middle), jnp.where(above, middle, upper)
 
-    lower, upper = jax.lax.fori_loop(0, _STEPS, halve, (low, high))
+    lower, upper = jax.lax.fori_loop(0, _steps(low), halve, (low, high))
     found = jnp.where(rising(high) < 0, jnp.inf, 0.5 * (lower + upper))
     return jnp.where(jnp.isnan(rising(low) + rising(high)), jnp.nan, found)
 
@@ -43,5 +47,5 @@ def minimum(function: Callable[[Array], Array], low: Array, high: Array) -> Arra
         falls = function(left) > function(right)
         return jnp.where(falls, left, lower), jnp.where(falls, upper, right)
 
-    lower, upper = jax.lax.fori_loop(0, _STEPS, narrow, (low, high))
+    lower, upper = jax.lax.fori_loop(0, _steps(low), narrow, (low, high))
     return 0.5 * (lower + upper)
