@@ -37,6 +37,7 @@ _EXTENTS = (0.7, 6.0)
 _BENDS = np.array([1.0, -1.0, 0.0, 1.7])  # powers that are tried
 _NEGLIGIBLE = 12.0  # nodes whose log evidence is so much less need not be known well
 _TURN = 0.5  # within this distance of the mode one side passes into the other
+_DISTINCT = 4.0  # standard deviations, by the curvature of the likelier, between two modes
 _TRIALS = 1024  # points of a Newton step: with few nodes, several dampings are tried at once
 
 
@@ -164,6 +165,30 @@ def _laplace(log_density: LogDensity, start: np.ndarray, nodes: np.ndarray) -> _
     tempered = np.exp(0.5 * evidence - logsumexp(0.5 * evidence))
     log_share = np.log(np.maximum(0.5 * share + 0.5 * tempered, 1e-300))
     return _Proposal(log_share, mode, root, extent, bend, single(np.zeros(size), np.eye(size)))
+
+
+def modes(
+    log_density: LogDensity, start: np.ndarray, tries: int = 16
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (modes (mode, parameter), log evidence of each by Laplace), the likeliest first.
+
+    One search from the best of each of ``tries`` parts of ``start``, (point, parameter): what is
+    not found may still be there.
+    """
+    parts = np.array_split(start, tries)
+    none = np.zeros((len(start), 1))
+    best = np.stack([part[np.argmax(log_density(part, none[: len(part)]))] for part in parts])
+    position, value, hessian = _newton(log_density, best, none[:tries])
+    scale = np.linalg.eigvalsh(-hessian)
+    peaked = scale[:, 0] > 0
+    evidence = np.where(peaked, value - 0.5 * np.log(np.abs(scale)).sum(axis=1), -np.inf)
+    found: list[int] = []
+    for i in np.argsort(-evidence):
+        away = position[found] - position[i]
+        apart = -np.einsum("ni,nij,nj->n", away, hessian[found], away) > _DISTINCT**2
+        if peaked[i] and apart.all():
+            found.append(int(i))
+    return position[found], evidence[found]
 
 
 def _shape(

@@ -61,6 +61,11 @@ COUNTS = {
         {"cloud_cost_usd": 35, "hardware_acquisition_cost_usd": 46, "training_compute_flop": 82},
     ),
     "chinchilla_losses": (245, {"loss_nats": 245}),
+    "porian_isoflop": (1745, {"loss_nats": 1745}),
+    "isoflop_losses": (567, {"loss": 567, "outlier_reason": 106}),
+    "data_constrained_losses": (308, {"unique_tokens": 308, "seed": 64}),
+    "sparsity_losses": (160, {"training_tokens": 48, "training_images": 112}),
+    "board_games_elo": (3673, {"elo_vs_perfect_play": 3673}),
     "lm_algorithmic_progress": (
         408,
         {
@@ -89,6 +94,10 @@ CORE = (
     *("name", "organization", "country", "organization_type", "date", "date_precision", "domain"),
     *("task", "parameters", "training_compute_flop", "training_datapoints", "confidence"),
     "source",
+)
+CREDITED = (
+    *("Epoch AI, CC BY 4.0", "METR", "Besiroglu", "Porian", "Muennighoff", "boardlaw, MIT"),
+    *("Open Athena, isoflop-experiments; Llama 3", "Google Research, jaxpruner"),
 )
 # Ends of column names and the unit each promises.
 UNIT_OF_SUFFIX = {
@@ -236,7 +245,7 @@ def test_provenance_travels_with_the_table(
     attributes = labelled[name].attrs
     assert attributes["licence"] == info.licence
     assert attributes["attribution"] == info.attribution
-    assert any(who in info.attribution for who in ("Epoch AI, CC BY 4.0", "METR", "Besiroglu"))
+    assert any(who in info.attribution for who in CREDITED)
     assert attributes["vintage"] == info.vintage.isoformat()
     assert (attributes["table_id"], attributes["sha256"]) == (name, info.sha256)
     readme = (root / "forecast" / "data" / "README.md").read_text()

@@ -49,19 +49,67 @@ def test_rows_are_those_of_besiroglu_et_al() -> None:
     assert np.exp(rows["log_loss"]).max() < left_out.min()
 
 
-def test_a_table_without_flags_keeps_all_rows_that_are_complete() -> None:
-    frame = pd.DataFrame(
-        {
-            "parameters": np.linspace(1e8, 1e9, 12),
-            "training_tokens": np.linspace(1e9, 1e10, 12),
-            "loss_nats": np.append(np.linspace(2, 3, 11), np.nan),
-        }
+def table(**columns: object) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    n, d = np.exp(rng.uniform(16, 23, 12)), np.exp(rng.uniform(20, 26, 12))
+    loss = 1.8 + 480 / n**0.35 + 2000 / d**0.37
+    frame = pd.DataFrame({"parameters": n, "training_tokens": d, "loss_nats": loss})
+    return frame.assign(**columns)
+
+
+def test_a_table_without_flags_keeps_all_rows() -> None:
+    frame = table()
+    rows = scaling_law.observations(frame)
+    assert len(rows) == 12
+    np.testing.assert_allclose(np.exp(rows["log_loss"]), frame["loss_nats"])
+
+
+def test_tokens_may_be_given_as_compute_and_the_loss_in_another_unit() -> None:
+    frame = table()
+    flop = 6 * frame["parameters"] * frame["training_tokens"]
+    other = frame.assign(training_flop=flop, loss=frame["loss_nats"])
+    other = other.drop(columns=["training_tokens", "loss_nats"]).astype(str)  # as read from a file
+    np.testing.assert_allclose(scaling_law.observations(other), scaling_law.observations(frame))
+
+
+def test_flags_choose_rows() -> None:
+    flags = [True, *[False] * 11]
+    assert list(scaling_law.observations(table(outlier=flags)).index) == list(range(1, 12))
+    chosen = ["False", *["True"] * 11]
+    assert list(scaling_law.observations(table(in_published_fit=chosen)).index) == list(
+        range(1, 12)
     )
-    assert len(scaling_law.observations(frame)) == 11
-    with pytest.raises(ValueError, match="^scaling_law: 8 runs with parameters, tokens and loss"):
-        scaling_law.observations(frame.iloc[:8])
-    with pytest.raises(ValueError, match="at least 3 different values"):
-        scaling_law.observations(frame.assign(training_tokens=1e9))
+
+
+def test_unique_tokens_are_at_most_those_seen() -> None:
+    frame = table(unique_tokens=1e10)
+    rows = scaling_law.observations(frame)
+    expected = np.minimum(1e10, frame["training_tokens"])
+    np.testing.assert_allclose(np.exp(rows["log_unique_tokens"]), expected)
+
+
+ONE_BUDGET = 1e20 / 6 / table()["parameters"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "told"),
+    [
+        (table().iloc[:8], "^scaling_law: 8 runs with parameters, tokens and loss, expected at"),
+        (table(training_tokens=1e9), "at least 3 different values .* 1 of tokens"),
+        (table(training_tokens=ONE_BUDGET), r"all runs are of one budget, 1e\+20 FLOP"),
+        (table(loss_nats=lambda f: f["loss_nats"].max() / f["loss_nats"]), "does not fall"),
+        (table(loss_nats=[*[2.5] * 10, None, 0.0]), r"loss_nats: 2 of 12 .* \(row 10: 'nan', "),
+        (table(parameters=["1e9", "x", *["2e9"] * 10]), "parameters: 1 of 12 .*row 1: 'x'"),
+        (table(parameters=-1.0), "12 of 12 .* and 7 more"),
+        (table(training_tokens=np.inf), "training_tokens: 12 of 12"),
+        (table(unique_tokens=np.nan), "unique_tokens: 12 of 12"),
+        (table().drop(columns="training_tokens"), "no column 'training_flop' or"),
+        (table().drop(columns="loss_nats"), "no column 'loss_nats' or 'loss' among parameters"),
+    ],
+)
+def test_runs_that_tell_no_law_are_refused(frame: pd.DataFrame, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        scaling_law.observations(frame)
 
 
 # --- the model -----------------------------------------------------------------------------------

@@ -35,6 +35,7 @@ CONSTANTS = (
 REPEATS = ("data_repeats", "parameter_repeats")
 
 
+LEAST_SCALE = 3e-4  # of residuals of log loss: rounding, and seeds of the same run
 LEAST_RUNS = 10
 LEAST_RANGE_OF_FLOP = 2.0
 # Flags of a table, and which value of them is fitted.
@@ -152,9 +153,9 @@ def model(
 
     Sites: log_reference_loss (amid the record), reducible_part (of the loss there),
     parameter_part (of what is reducible there), parameter_exponent (alpha), data_exponent (beta),
-    residual_scale_nat (of log loss), degrees_of_freedom, and where data repeat data_repeats (R_D*),
-    parameter_repeats (R_N*); deterministic irreducible_loss (E), log_parameter_constant (ln A),
-    log_data_constant (ln B).
+    residual_scatter_nat (of log loss), degrees_of_freedom, and where data repeat data_repeats
+    (R_D*), parameter_repeats (R_N*); deterministic irreducible_loss (E), log_parameter_constant
+    (ln A), log_data_constant (ln B), residual_scale_nat (scatter and LEAST_SCALE).
     """
     alpha = numpyro.sample("parameter_exponent", distribution(*priors["parameter_exponent"]))
     beta = numpyro.sample("data_exponent", distribution(*priors["data_exponent"]))
@@ -187,7 +188,8 @@ def model(
         part * jnp.exp(-alpha * (log_n - middle_parameters))
         + (1 - part) * jnp.exp(-beta * (log_d - middle_tokens))
     )
-    scale = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
+    scatter = numpyro.sample("residual_scatter_nat", distribution(*priors["residual_scale_nat"]))
+    scale = numpyro.deterministic("residual_scale_nat", scatter + LEAST_SCALE)
     freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
     centre = log_reference + jnp.log(relative)
     freedom = jnp.minimum(freedom, MOST_DEGREES_OF_FREEDOM)
