@@ -235,7 +235,7 @@ def test_one_model_is_flat_where_classes_of_models_still_improve() -> None:
 def test_little_is_left_to_a_class_at_perfect_play() -> None:
     found = asked(size="7")
     assert found.p_plateau > 0.5
-    assert found.quantiles("gain_100x")[2] < 60
+    assert found.quantiles("gain_100x")[2] < 100  # of the 1000 Elo that improving classes gain
 
 
 def test_jones_law_by_his_own_method_is_the_published_one() -> None:
