@@ -14,6 +14,7 @@ _PLACES = {
     "arrival_counts": "arrivals",
     "gradient": "sensitivity",
     "requirement_variants": "variants",
+    "ask": "questions",
     "load_scenario": "scenario_files",
     "scenario_from_dict": "scenario_files",
     "scenario_ids": "scenario_files",

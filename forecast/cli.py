@@ -44,6 +44,11 @@ for _name, _help in (
     ("sweep", "Forecast many scenarios, crossed or listed in one file, into one store."),
 ):
     app.command(f"{__package__}.cli_{_name}:app", name=_name, help=_help)
+app.command(
+    f"{__package__}.cli_ask:ask",
+    name="ask",
+    help="Questions of the forecasting debate: both sides, and what the numbers say.",
+)
 
 out = Console()
 err = Console(stderr=True)

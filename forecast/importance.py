@@ -26,9 +26,9 @@ from .student_mixture import (
 
 LogDensity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-ADAPTATIONS = 4
-_GOOD_PARETO_K = 0.4  # no more adaptation below this
-_COMPONENTS = (1, 1, 3, 5)  # of the mixture after each round
+_COMPONENTS = (1, 1, 3, 5, 8, 8)  # of the mixture after each round
+_GOOD_PARETO_K = (0.4, 0.4, 0.4, 0.4, 0.5, 0.5)  # no more adaptation below this
+ADAPTATIONS = len(_COMPONENTS)
 _NEWTON_STEPS = 60
 _MOST_DAMPING = 1e12  # curvature far from the mode may be as large
 _GAIN = 1e-3  # of log density: the proposal need not sit right at the mode
@@ -123,12 +123,13 @@ def _adapted(
     With it, the effective part of its proposals (Kish), as the last round found it.
     """
     proposal = _laplace(log_density, start, nodes)
-    for done, (seed, components) in enumerate(zip(seeds, _COMPONENTS, strict=True)):
+    rounds = zip(seeds, _COMPONENTS, _GOOD_PARETO_K, strict=True)
+    for done, (seed, components, good) in enumerate(rounds):
         count = proposals if components > 1 else max(512, proposals // 4)
         white, _, _, log_weight = _propose(log_density, proposal, nodes, seed, count)
         smoothed, k = _smoothed(log_weight)
         efficient = np.exp(2 * logsumexp(smoothed) - logsumexp(2 * smoothed)) / count
-        if done and k < _GOOD_PARETO_K:
+        if done and k < good:
             break
         proposal = proposal._replace(mixture=fitted(white, log_weight, components))
     return proposal, float(efficient)

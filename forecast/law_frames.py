@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jax import Array
 from numpy.typing import ArrayLike
 
@@ -31,6 +32,39 @@ def training_law(law: TrainingLaw) -> Chinchilla:
     if missing:
         raise ValueError(f"law: draws without {missing}, expected {list(Chinchilla._fields)}")
     return Chinchilla(*(np.ravel(np.asarray(law[name], float)) for name in Chinchilla._fields))
+
+
+def draws_of(fit: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return the constants of a fit (`law_fits.fit_runs`), each (draw,), for `training_law`."""
+    forecast = fit["forecast"].to_dataset()
+    return {name: forecast[name].to_numpy().ravel() for name in Chinchilla._fields}
+
+
+def optima(training_flop: ArrayLike) -> pd.DataFrame:
+    """Return the compute-optimal runs of budgets under every published law of tokens that has any.
+
+    Columns: law, superseded_by, training_flop [FLOP], parameters, tokens
+    """
+    positive(training_flop=training_flop)
+    flop = np.ravel(np.asarray(training_flop, float))
+    frames = []
+    for law in map(laws.law, laws.law_ids()):
+        if law.kind not in laws.COMPUTED or not law.units["data"].startswith("token"):
+            continue
+        setting = laws.SETTINGS.get(law.kind, ("", np.nan))[1]
+        optimum = law_families.FAMILIES[law.kind].optimum
+        assert optimum is not None  # of the kinds that are computed
+        with jax.enable_x64(True):
+            best = optimum(law.constants, np.log(flop), setting)
+        columns = {
+            "law": law.id,
+            "superseded_by": law.superseded_by,
+            "training_flop": flop,
+            "parameters": np.exp(np.asarray(best.log_parameters)),
+            "tokens": np.exp(np.asarray(best.log_tokens)),
+        }
+        frames.append(pd.DataFrame(columns))
+    return pd.concat(frames, ignore_index=True)
 
 
 def positive(**values: ArrayLike | None) -> None:

@@ -39,7 +39,7 @@ LAYERS = (
     {"engine"},
     {"plot_page"},
     {"plot_fits"},
-    {"plots", "questions"},
+    {"plots", "plot_laws", "questions"},
     {"summaries", "sweep_store"},
     {"sweep"},
     {
@@ -47,6 +47,7 @@ LAYERS = (
         "cli_ask",
         "cli_data",
         "cli_laws",
+        "cli_laws_decisions",
         "cli_laws_fit",
         "cli_laws_plateau",
         "cli_laws_transition",

@@ -97,7 +97,7 @@ def test_gains_lie_in_their_intervals() -> None:
 def test_the_fits_that_count_pass_the_gate() -> None:
     verdicts = [run.found.verdict for run in simulations(10)]
     # Corners of a changepoint make densities that the fast sampler does not always cover.
-    assert sum(verdict.verdict == "PASS" for verdict in verdicts) >= 6, verdicts
+    assert sum(verdict.verdict == "PASS" for verdict in verdicts) >= 8, verdicts
 
 
 def test_weights_and_quantiles_of_the_stack() -> None:
