@@ -171,7 +171,7 @@ def log_flop_of_plateau(
     low = jnp.asarray(log_flop)
 
     def short_of_noise(at: Array) -> Array:
-        return noise - gain_left(curve, at, limit=limit)
+        return jnp.subtract(noise, gain_left(curve, at, limit=limit))
 
     shape = jnp.shape(short_of_noise(low))
     return root(
