@@ -37,7 +37,9 @@ types: .venv/.dev-installed ## mypy over the three packages
 	$(BIN)/mypy
 
 docs: notebooks ## execute the notebooks and write the pages of docs/ that commands produce
-	@if [ -f docs/make_pages.py ]; then $(BIN)/python docs/make_pages.py; fi
+	@for source in $$(grep -l '^def main' docs/*.py); do \
+	  echo "$$source"; $(BIN)/python "$$source" || exit 1; \
+	done
 
 notebooks: .venv/.dev-installed ## execute notebooks/*.py into build/notebooks/*.ipynb
 	@mkdir -p build/notebooks

@@ -3,10 +3,14 @@
 import json
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
+
+from .files import check_figure
+from .progress import Kind
 
 EXAMPLES = """Examples:
 
@@ -22,12 +26,15 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 # Commands in modules of their own, imported where they are used.
-for _name, _help in (
-    ("fit", "Fit a law of training loss to a table of runs."),
-    ("plateau", "Say whether a training run has flattened."),
-    ("transition", "Say when data limit training, and no longer compute."),
+for _module, _name, _help in (
+    ("fit", "fit", "Fit a law of training loss to a table of runs."),
+    ("plateau", "plateau", "Say whether a training run has flattened."),
+    ("transition", "transition", "Say when data limit training, and no longer compute."),
+    ("decisions", "serve", "Find the run that is cheapest to train and to serve."),
+    ("decisions", "overhead", "Say what it costs to train a smaller model for longer."),
+    ("decisions", "envelope", "Train large and compress, or small for long: which is better."),
 ):
-    app.command(f"{__package__}.cli_laws_{_name}:laws_{_name}", name=_name, help=_help)
+    app.command(f"{__package__}.cli_laws_{_module}:laws_{_name}", name=_name, help=_help)
 out = Console()
 
 Json = Annotated[bool, Parameter(name="--json")]
@@ -177,11 +184,14 @@ COMPARE_EXAMPLES = """Examples:
 
     aitimelines laws compare --flop 1e25
     aitimelines laws compare --flop 1e25 --json | jq '.laws[] | [.law, .tokens_per_parameter]'
+    aitimelines laws compare --flop 1e25 --figure compare.png
 """
 
 
 @app.command(name="compare", help_epilogue=COMPARE_EXAMPLES)
-def laws_compare(*, flop: float, json_: Json = False) -> None:
+def laws_compare(
+    *, flop: float, figure: Path | None = None, json_: Json = False, progress: Kind = "auto"
+) -> None:
     """Show the compute-optimal run of a budget under every law, side by side.
 
     And for well-known runs the waste under each law: FLOP over those of the cheapest run of equal
@@ -191,15 +201,24 @@ def laws_compare(*, flop: float, json_: Json = False) -> None:
     ----------
     flop
         Budget of training [FLOP], C = 6 N D.
+    figure
+        File to draw best parameters against compute into (.png, .svg or .pdf), with the posterior
+        from the packaged table chinchilla_losses, which is fitted the first time.
     json_
         Print JSON: training_flop, laws (as of laws optimum, each with waste), runs.
+    progress
+        On standard error, of the fit: bars, lines, json, none, or auto.
     """
     from rich.table import Table
 
     from ..priors.published_laws import named_runs
     from .laws import compare
 
+    if figure is not None:
+        check_figure(figure)
     rows, runs = compare(flop), named_runs()
+    if figure is not None:
+        _draw_optima(figure, progress)
     if json_:
         return _print_json({"training_flop": flop, "laws": rows, "runs": runs})
     best = Table(title=f"compute-optimal runs of {flop:.3g} FLOP (* outside the law's range)")
@@ -221,6 +240,18 @@ def laws_compare(*, flop: float, json_: Json = False) -> None:
             wasted.add_row(row["law"], *(f"x{x:.3g}" for x in factors))
     out.print(best)
     return out.print(wasted)
+
+
+def _draw_optima(figure: Path, progress: Kind) -> None:
+    from .cli_laws_decisions import fitted
+
+    fit = fitted("chinchilla_losses", progress)
+    from .law_frames import optima
+    from .plot_laws import optimal_parameters
+    from .plot_page import save_as
+
+    budgets = [10 ** (18 + i / 5) for i in range(46)]
+    save_as(optimal_parameters(optima(budgets), fit), figure)
 
 
 def _setting(law: str, **given: float | None) -> float | None:

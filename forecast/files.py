@@ -11,6 +11,8 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+FIGURE_ENDINGS = (".png", ".svg", ".pdf")
+
 
 @contextmanager
 def written_whole(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
@@ -61,6 +63,14 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
     """Raise ``FileExistsError`` if ``target`` exists and may not be overwritten."""
     if Path(target).exists() and not overwrite:
         raise FileExistsError(f"output: {str(target)!r} exists; give --overwrite to replace it")
+
+
+def check_figure(path: str | Path) -> None:
+    """Raise ``ValueError`` unless a path ends as a figure that can be written."""
+    if Path(path).suffix not in FIGURE_ENDINGS:
+        raise ValueError(
+            f"figure: got {str(path)!r}, expected a name that ends in {', '.join(FIGURE_ENDINGS)}"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,18 +8,23 @@ import json
 import tempfile
 import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from .files import check_figure
 
 BLUE, INK, GREY, PALE = "#0072B2", "#1A1A1A", "#595959", "#E3E3E3"
 VERDICT_COLOURS = {"REVIEW": "#A34700", "FAIL": "#B00020"}
 WIDTH_INCHES = 9.0
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MARGIN, _LINE_INCHES, _ROW_INCHES = 0.03, 0.15, 0.19
 
 
@@ -36,7 +41,8 @@ def page(
 ) -> tuple[Figure, GridSpec]:
     """Return a figure with header and footer, and the grid for its axes.
 
-    attributes: of a result tree. axes_inches: height of all axes; label_inches: what their titles
+    attributes: of a result tree; or title, verdict, verdict_reasons (JSON) and ``made_from``, the
+        text of the footer. axes_inches: height of all axes; label_inches: what their titles
     take above and their labels below. sides: left and right edge of the axes, as parts of the
     width. grid: further arguments of `GridSpec`.
     """
@@ -97,6 +103,14 @@ def clean(*all_axes: Axes) -> None:
         axes.tick_params(labelsize=9, color=GREY)
 
 
+def powers_of_ten(*all_axis: Axis) -> None:
+    """Label an axis of log10 values by powers of ten, without mathtext, which is slow."""
+    for axis in all_axis:
+        axis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
+        power = FuncFormatter(lambda value, _: "10" + f"{value:.0f}".translate(_RAISED))
+        axis.set_major_formatter(power)
+
+
 def plain(text: Any, limit: int = 200) -> str:
     """Return text on one line, without control characters, no longer than ``limit`` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
@@ -110,7 +124,18 @@ def draw_text(
     owner.text(x, y, plain(text, limit), parse_math=False, **{"size": 10, "color": INK, **style})
 
 
-def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
+def save_as(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as one file, .png, .svg or .pdf, that replaces what is there.
+
+    Raises ``ValueError`` for another ending.
+    """
+    check_figure(path)
+    return save(figure, Path(path).with_suffix(""), (Path(path).suffix[1:],))[0]
+
+
+def save(
+    figure: Figure, path_without_suffix: str | Path, kinds: Sequence[str] = ("png", "svg")
+) -> list[Path]:
     """Write a figure as .png (150 dpi) and .svg (text as text), and return the two paths.
 
     A file appears whole or not at all; equal figures give equal bytes.
@@ -120,6 +145,7 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     options: dict[str, dict[str, Any]] = {
         "png": {"dpi": 150, "pil_kwargs": {"compress_level": 3}},  # no larger than 6, and faster
         "svg": {"metadata": {"Date": None, "Title": figure.texts[0].get_text()}},
+        "pdf": {"metadata": {"CreationDate": None, "Title": figure.texts[0].get_text()}},
     }
     with (
         tempfile.TemporaryDirectory(prefix=".plot.", dir=target.parent) as folder,
@@ -128,9 +154,9 @@ def save(figure: Figure, path_without_suffix: str | Path) -> list[Path]:
     ):
         # A script that the font lacks is boxes in the PNG but right in the SVG.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        made = {suffix: Path(folder) / f"figure.{suffix}" for suffix in options}
-        for suffix, option in options.items():
-            figure.savefig(made[suffix], format=suffix, **option)
+        made = {kind: Path(folder) / f"figure.{kind}" for kind in kinds}
+        for kind, path in made.items():
+            figure.savefig(path, format=kind, **options[kind])
         return [p.replace(target.with_name(f"{target.name}.{s}")) for s, p in made.items()]
 
 
@@ -144,6 +170,8 @@ def _gate_lines(attributes: Mapping[Any, Any]) -> list[str]:
 
 def _footer_lines(attributes: Mapping[Any, Any]) -> list[str]:
     """Return what the figure was made from, and whose data it rests on."""
+    if "made_from" in attributes:
+        return textwrap.wrap(plain(attributes["made_from"], 600), 150)
     version = json.loads(attributes["versions"])["aitimelines"]
     made = (
         f"Scenario {attributes['scenario_id']}, seed {attributes['seed']}, "

@@ -19,7 +19,7 @@ from ..kernels.scaling_laws import Chinchilla, chinchilla_frontier
 from .config import RequirementComponent, Scenario
 from .law_frames import training_law
 from .plot_fits import prior_posterior
-from .plot_page import BLUE, GREY, INK, clean, draw_text, legend, page, plain, save
+from .plot_page import BLUE, GREY, INK, clean, draw_text, legend, page, plain, powers_of_ten, save
 from .scenario_files import scenario_from_dict
 
 __all__ = ["compute", "prior_posterior", "requirement_density", "save", "timeline"]
@@ -27,7 +27,6 @@ __all__ = ["compute", "prior_posterior", "requirement_density", "save", "timelin
 VERMILION, GREEN, AMBER = "#D55E00", "#00805F", "#E69F00"
 LABELLED_RUNS = 5
 DRAWS_OF_LAW = 256
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 LAST_YEAR_OF_COMPUTE = 2050
 VISIBLE_ERROR = 0.004  # of probability; a narrower band hides behind the line
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -126,11 +125,8 @@ def compute(tree: xr.DataTree) -> Figure:
     date, top_edge = f"as of {tree.attrs['as_of']}", axes.get_xaxis_transform()
     draw_text(axes, now + 0.2, 1, date, size=8.5, color=GREY, transform=top_edge, va="top")
     axes.set(ylabel="Compute of the largest training run [FLOP]", xlabel="Year")
-    # Not mathtext, which takes as long as all other text together.
-    power = FuncFormatter(lambda value, _: "10" + f"{value:.0f}".translate(_RAISED))
-    axes.yaxis.set_major_formatter(power)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
+    powers_of_ten(axes.yaxis)
+    axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, steps=[1, 2, 5, 10]))
     clean(axes)
     legend(figure, tree.attrs, handles, "Median with bands of 50 % and 90 %; thin lines: 90 %")
     return figure
