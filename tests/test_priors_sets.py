@@ -32,7 +32,8 @@ def uncertain_entries(value: Any, place: str = "", source: str = "") -> Iterator
             yield from uncertain_entries(item, f"{place}.{index}", source)
     if isinstance(value, dict):
         own = value.get("source", source)
-        if REQUIREMENT_KINDS.union(KINDS) & set(value):
+        kinds = REQUIREMENT_KINDS.union(KINDS)
+        if any(key in kinds and isinstance(item, list) for key, item in value.items()):
             yield place, own
         for key, item in value.items():
             yield from uncertain_entries(item, f"{place}.{key}", own)
