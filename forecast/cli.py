@@ -1,5 +1,6 @@
 """The command ``aitimelines``. Heavy libraries are imported by the commands that need them."""
 
+import _thread
 import atexit
 import gc
 import json
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Timer
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
@@ -266,7 +268,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command; bad input is one sentence on standard error and exit code 2."""
     atexit.register(gc.freeze)  # what is left goes with the process
     try:
-        app(arguments, exit_on_error=False, print_error=False)
+        with _no_interrupt_is_lost():
+            app(arguments, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _fail(f"{error}")
     except (ValueError, FileExistsError, FileNotFoundError) as error:
@@ -277,6 +280,27 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"cannot write: {error}")
     except KeyboardInterrupt:
         _fail("interrupted; no result was written")
+
+
+@contextmanager
+def _no_interrupt_is_lost() -> Iterator[None]:
+    """Interrupt again where Ctrl-C came in a callback of the garbage collector.
+
+    Python ignores what is raised there, and JAX has such a callback.
+    """
+    before = sys.unraisablehook
+
+    def hook(ignored: Any) -> None:
+        if issubclass(ignored.exc_type, KeyboardInterrupt):
+            Timer(0.01, _thread.interrupt_main).start()  # here it would be ignored again
+        else:
+            before(ignored)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _fail(message: str) -> None:

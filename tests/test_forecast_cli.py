@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -481,6 +482,26 @@ def test_interrupt_is_one_sentence(phase: str, result: Path, tmp_path: Path) -> 
     assert "interrupted; no result was written" in rest
     assert "Traceback" not in rest
     assert {entry.name for entry in tmp_path.iterdir()} <= {"cache"}
+
+
+def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def collected(phase: str, _: object) -> None:
+        if phase == "start":
+            gc.callbacks.remove(collected)
+            raise KeyboardInterrupt
+
+    def work(*_: object, **__: object) -> None:
+        gc.callbacks.append(collected)
+        gc.collect()
+        for _step in range(100):  # until it comes again
+            time.sleep(0.05)
+
+    monkeypatch.setattr(cli, "app", work)
+    with pytest.raises(SystemExit):
+        cli.main(["run"])
+    assert "interrupted; no result was written" in capsys.readouterr().err
 
 
 COMMANDS = [
