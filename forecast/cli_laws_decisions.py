@@ -19,6 +19,18 @@ QUANTILES = (0.05, 0.5, 0.95)
 MEMORIES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 BUDGETS = (1e22, 1e23, 1e24, 1e25, 1e26, 1e27)
 RATIOS = (0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+_OF_ENVELOPES = {
+    "training_flop": "FLOP",
+    "gigabytes": "GB",
+    "flop_per_token": "FLOP a token",
+    "probability_overtrained_small_wins": "P(small wins)",
+    "compression_gain_nats": "gain [nat]",
+    "bits": "bits",
+    "sparsity": "zeros",
+    "parameters": "parameters",
+    "dense_parameters": "dense N",
+    "dense_loss_nats": "dense loss",
+}
 
 
 def laws_serve(
@@ -212,20 +224,7 @@ def laws_envelope(
     rows = _rows(frame, [])
     if json_:
         return _print_json({"law": label, "rows": rows})
-    columns = {
-        "training_flop": "FLOP",
-        "gigabytes": "GB",
-        "flop_per_token": "FLOP a token",
-        "probability_overtrained_small_wins": "P(small wins)",
-        "compression_gain_nats": "gain [nat]",
-        "bits": "bits",
-        "sparsity": "zeros",
-        "parameters": "parameters",
-        "dense_parameters": "dense N",
-        "dense_loss_nats": "dense loss",
-    }
-    there = {name: title for name, title in columns.items() if name in frame}
-    return _print(f"large and compressed, or small: {label}", rows, there)
+    return _print(f"large and compressed, or small: {label}", rows, _OF_ENVELOPES)
 
 
 # --- laws and posteriors --------------------------------------------------------------------------

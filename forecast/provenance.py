@@ -14,6 +14,8 @@ from .datasets import decimal_year, table_info
 RECORDS = ("training_compute", "spending", "price_performance", "algorithmic_progress")
 _FIT_PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "arviz-stats")
 _FORECAST_PACKAGES = ("aitimelines", *_FIT_PACKAGES, "xarray", "zarr", "matplotlib")
+# Published constants and priors are TOML beside the code that reads them.
+_CODE = ("forecast", "forecast.history", "forecast.questions", "kernels", "priors", "priors.sets")
 _FIT_MODULES = (
     "inference.py",
     "importance.py",
@@ -123,10 +125,10 @@ def forecast_key(scenario: Scenario) -> dict[str, Any]:
 def code_key() -> dict[str, Any]:
     """Return what every result depends on: the versions of packages, and all our code."""
     source = hashlib.sha256()
-    for package in ("forecast", "forecast.history", "kernels", "priors"):
+    for package in _CODE:
         folder = files(f"aitimelines.{package}")
         for entry in sorted(folder.iterdir(), key=lambda item: item.name):
-            if entry.name.endswith(".py"):
+            if entry.name.endswith((".py", ".toml")):
                 source.update(entry.read_bytes())
     return {
         "versions": {package: version(package) for package in _FORECAST_PACKAGES},

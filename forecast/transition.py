@@ -147,7 +147,10 @@ def _row(name: str, where: Intersection) -> dict[str, Any]:
 
 
 def _crossing_year(frontier: xr.Dataset, level: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the year in which a frontier of the fit first reaches each level."""
+    """Return the year in which a frontier of the fit first reaches each level.
+
+    A frontier keeps its quantile over the years, at most the outermost that the fit keeps.
+    """
     years = frontier["trend_year"].to_numpy()
     known = norm.ppf(frontier["quantile"].to_numpy())
     values = frontier["log10_value"].transpose("quantile", "trend_year").to_numpy()
