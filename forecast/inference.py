@@ -102,22 +102,21 @@ class Compiled(NamedTuple):
     log_density: (points, node of each) -> log joint density, (point,)
     joint: the same for one point, in JAX, to be differentiated
     size: how many unconstrained parameters there are
-    observed: name of the observed distribution
+    simulate: (random generator, parameters of the observed distribution) -> observations
     """
 
     evaluate: Callable[[np.ndarray, np.ndarray, bool], Evaluation]
     log_density: importance.LogDensity
     joint: nuts.LogDensity
     size: int
-    observed: str
+    simulate: Callable[..., np.ndarray]
 
 
-# Observed distributions, simulated by NumPy: compiling JAX's gamma sampler takes seconds.
-_SIMULATORS: dict[str, Callable[..., np.ndarray]] = {
-    "StudentT": lambda rng, df, loc, scale: loc + scale * rng.standard_t(df),
-    "BelowFrontier": lambda rng, frontier, gap, noise: (
-        frontier - rng.exponential(gap) + rng.normal(0, noise)
-    ),
+# Observed distributions, simulated by NumPy: compiling JAX's gamma sampler takes seconds. Those of
+# our own have a static method ``simulate`` with the same arguments.
+_SIMULATORS: dict[type, Callable[..., np.ndarray]] = {
+    dist.StudentT: lambda rng, df, loc, scale: loc + scale * rng.standard_t(df),
+    dist.Normal: lambda rng, loc, scale: rng.normal(loc, scale),
 }
 
 
@@ -176,7 +175,7 @@ def fit(
         )
         chosen = _nodes_given(compiled.log_density, flat, points, rng)
     found = compiled.evaluate(flat, points[chosen], False)
-    simulate = _SIMULATORS[compiled.observed]
+    simulate = compiled.simulate
     by_chain = partial(_by_chain, settings=settings)
 
     def predict(rng: np.random.Generator) -> np.ndarray:
@@ -328,20 +327,23 @@ def compile_model(
     def joint(z: Array, node: Any) -> Array:
         return at(z, node, False).log_density
 
-    size, kind = _look(model, arguments(example_node))
+    size, simulate = _look(model, arguments(example_node))
     program = jax.jit(jax.vmap(at, in_axes=(0, 0, None)))
-    return Compiled(partial(_evaluate, program), partial(_log_density, program), joint, size, kind)
+    return Compiled(
+        partial(_evaluate, program), partial(_log_density, program), joint, size, simulate
+    )
 
 
-def _look(model: Model, arguments: Mapping[str, Any]) -> tuple[int, str]:
-    """Return (how many unconstrained parameters, the observed distribution) without running it."""
+def _look(model: Model, arguments: Mapping[str, Any]) -> tuple[int, Callable[..., np.ndarray]]:
+    """Return (how many unconstrained parameters, simulator of what is observed)."""
     found: list[Any] = []
 
     def look(key: Array) -> None:
         trace = handlers.trace(handlers.seed(model, key)).get_trace(**arguments)
         latent = [site["fn"] for site in trace.values() if _is_latent(site)]
         shapes = [biject_to(fn.support).inverse_shape(fn.shape()) for fn in latent]
-        found.extend([sum(map(prod, shapes)), type(_observed(trace)["fn"]).__name__])
+        kind = type(_observed(trace)["fn"])
+        found.extend([sum(map(prod, shapes)), _SIMULATORS.get(kind) or kind.simulate])
 
     with jax.enable_x64(True):
         jax.eval_shape(look, jax.random.key(0))

@@ -15,7 +15,10 @@ RECORDS = ("training_compute", "spending", "price_performance", "algorithmic_pro
 _FIT_PACKAGES = ("jax", "jaxlib", "numpyro", "numpy", "scipy", "arviz-stats")
 _FORECAST_PACKAGES = ("aitimelines", *_FIT_PACKAGES, "xarray", "zarr", "matplotlib")
 # Published constants and priors are TOML beside the code that reads them.
-_CODE = ("forecast", "forecast.history", "forecast.questions", "kernels", "priors", "priors.sets")
+_CODE = (
+    *("forecast", "forecast.history", "forecast.questions", "forecast.reproductions"),
+    *("kernels", "priors", "priors.sets"),
+)
 _FIT_MODULES = (
     "inference.py",
     "importance.py",

@@ -277,10 +277,14 @@ def labelled(
     result: Any,
     columns: dict[str, np.ndarray],
     path: tuple[np.ndarray, np.ndarray] | None,
+    observed: str | None = None,
 ) -> xr.DataTree:
-    """Return a fit as a tree of named, dimensioned variables, verdict in the attributes."""
+    """Return a fit as a tree of named, dimensioned variables, verdict in the attributes.
+
+    observed: the column that was fitted, if none of `OBSERVED`
+    """
     rows = record.rows
-    observed = next(name for name in OBSERVED if name in rows)
+    observed = observed or next(name for name in OBSERVED if name in rows)
     item = f"{record.name}_observation"
     coordinates = {item: rows["name"].astype(object).to_numpy()}
 
@@ -288,7 +292,7 @@ def labelled(
         dims = ("chain", "draw", item)[-values.ndim :]
         return xr.Dataset({observed: (dims, values.astype(np.float32))}, coords=coordinates)
 
-    numbers = [column for column in rows if column != "name"]
+    numbers = rows.select_dtypes("number")
     tree = xr.DataTree.from_dict(
         {
             "posterior": _by_draw(result.draws),
@@ -324,7 +328,7 @@ def labelled(
 
 
 _NEAR_THE_GATE = 0.49
-_TEST_QUANTITIES: tuple[Callable[..., Any], ...] = (np.mean, np.std, np.max)
+_TEST_QUANTITIES: tuple[Callable[..., Any], ...] = (np.nanmean, np.nanstd, np.nanmax)
 
 
 def _by_draw(values: dict[str, np.ndarray]) -> xr.Dataset:

@@ -386,7 +386,7 @@ def test_density_below_a_frontier_integrates_to_one(gap: float, noise: float) ->
 
 
 def test_simulated_values_below_a_frontier_have_this_density() -> None:
-    simulate = inference._SIMULATORS["BelowFrontier"]
+    simulate = trend.BelowFrontier.simulate
     drawn = simulate(
         np.random.default_rng(0), *(np.full(4000, value) for value in (25.0, 0.8, 0.4))
     )

@@ -1,6 +1,5 @@
 """Posteriors that are known exactly, both samplers against each other, and calibration."""
 
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from aitimelines.forecast import importance, inference, records, student_mixture
+from aitimelines.forecast import calibration, importance, inference, records, student_mixture
 from aitimelines.forecast.history import trend
 from aitimelines.forecast.inference import Fit, SamplerSettings
 from aitimelines.forecast.scenario_files import load_scenario
@@ -647,8 +646,6 @@ def test_a_record_whose_fits_took_different_samplers_is_averaged(
 
 # --- simulation-based calibration ----------------------------------------------------------------
 
-# Talts et al. 2018, arXiv 1804.06788: the rank of the truth among posterior draws is uniform. The
-# data sets are passed as nodes, so that all replications share one compilation.
 YEAR = np.linspace(2020, 2022, 5)  # little data, so that the prior matters
 PRIORS = {
     "doubling_time_years": Interval("lognormal", 0.3, 3.0),
@@ -664,19 +661,6 @@ SITES = (
 )
 
 
-def trend_with_data_as_node(
-    *, priors: Mapping[str, Interval], log10_value: Any = None, node: Any = None
-) -> None:
-    trend.model(
-        year=YEAR,
-        log10_value=node,
-        group=np.zeros(len(YEAR), int),
-        priors=priors,
-        change_points=0,
-        residual="student_t",
-    )
-
-
 def wider(interval: Interval, factor: float) -> Interval:
     """Return the prior with its standard deviation (of the logarithm) times ``factor``."""
     is_log = interval.kind == "lognormal"
@@ -688,54 +672,40 @@ def wider(interval: Interval, factor: float) -> Interval:
 
 
 def ranks(replications: int, sd_factor: float, seed: int) -> dict[str, np.ndarray]:
-    """Return for each quantity the share of posterior draws below the truth, (replication,)."""
-    rng = np.random.default_rng(seed)
+    arguments = {
+        "year": YEAR,
+        "log10_value": np.zeros(len(YEAR)),
+        "group": np.zeros(len(YEAR), int),
+        "priors": PRIORS,
+        "change_points": 0,
+        "residual": "student_t",
+    }
     true_priors = {name: wider(interval, sd_factor) for name, interval in PRIORS.items()}
-    no_data = np.tile(YEAR, (replications, 1))
-    compiled = inference.compile_model(trend_with_data_as_node, {"priors": PRIORS}, YEAR)
-    truth = inference.compile_model(trend_with_data_as_node, {"priors": true_priors}, YEAR)
-    standard = rng.standard_normal((2, replications, compiled.size))
-    true = truth.evaluate(standard[0], no_data, True)
-    data = inference._SIMULATORS[truth.observed](rng, *true.observed)
-    start = compiled.evaluate(standard[1], no_data, True).flat
-    found: dict[str, list[float]] = {name: [] for name in SITES}
-    for number in range(replications):
-        here = data[number : number + 1]
-        flat, chosen, _, _ = importance.sample(
-            compiled.log_density,
-            start,
-            here,
-            rng.integers(2**32, size=importance.ADAPTATIONS + 1, dtype=np.uint32),
-            draws=99,
-            proposals=1024,
-            report=lambda chains: None,
-        )
-        draws = compiled.evaluate(flat, here[chosen], False).values
-        for name in SITES:
-            found[name].append(np.mean(draws[name].ravel() < true.values[name][number].item()))
-    return {name: np.array(shares) for name, shares in found.items()}
-
-
-def uniformity(shares: np.ndarray, bins: int) -> float:
-    counts, _ = np.histogram(shares, bins=bins, range=(0, 1))
-    return stats.chisquare(counts).pvalue
+    return calibration.ranks(
+        trend.model,
+        arguments,
+        "log10_value",
+        replications=replications,
+        seed=seed,
+        truth={"priors": true_priors},
+    )
 
 
 def test_calibration_in_few_replications() -> None:
     shares = ranks(40, 1.0, seed=0)
     for name in SITES:
-        assert uniformity(shares[name], bins=5) > 1e-3
+        assert calibration.uniformity(shares[name], bins=5) > 1e-3
 
 
 @pytest.mark.slow
 def test_calibration() -> None:
     shares = ranks(200, 1.0, seed=1)
     for name in SITES:
-        assert uniformity(shares[name], bins=20) > 1e-3
+        assert calibration.uniformity(shares[name], bins=20) > 1e-3
         assert stats.kstest(shares[name], "uniform").pvalue > 1e-3
 
 
 @pytest.mark.slow
 def test_calibration_finds_data_from_another_prior() -> None:
     shares = ranks(200, 1.5, seed=1)
-    assert min(uniformity(shares[name], bins=20) for name in SITES) < 1e-3
+    assert min(calibration.uniformity(shares[name], bins=20) for name in SITES) < 1e-3

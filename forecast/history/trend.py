@@ -53,6 +53,13 @@ class BelowFrontier(dist.Distribution):
         above = (value - self.frontier) / self.noise
         return -jnp.log(self.gap) + above * ratio + ratio**2 / 2 + log_ndtr(-(above + ratio))
 
+    @staticmethod
+    def simulate(
+        rng: np.random.Generator, frontier: np.ndarray, gap: np.ndarray, noise: np.ndarray
+    ) -> np.ndarray:
+        """Return one value for each element of the parameters."""
+        return frontier - rng.exponential(gap) + rng.normal(0, noise)
+
 
 def change_point_nodes(years: np.ndarray, change_points: int) -> np.ndarray | None:
     """Return all sets of ``change_points`` dates on a regular grid, (node, change point) [yr].

@@ -1,0 +1,104 @@
+"""Simulation-based calibration: whether a posterior is as wide as it says.
+
+Truths are drawn from the prior and data from them; over many of these, the rank of the truth among
+the posterior draws is uniform (Talts et al. 2018, arXiv 1804.06788). The data sets are passed to
+the model as nodes, so that all replications share one compilation.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from . import importance, inference
+
+
+def ranks(
+    model: Callable[..., None],
+    arguments: Mapping[str, Any],
+    observed: str,
+    *,
+    replications: int,
+    seed: int,
+    nodes: np.ndarray | None = None,
+    truth: Mapping[str, Any] | None = None,
+    draws: int = 99,
+    proposals: int = 1024,
+) -> dict[str, np.ndarray]:
+    """Return for each scalar of the model the share of posterior draws below the truth.
+
+    model, arguments, observed: NumPyro function, its keyword arguments, which of them is data,
+        (observation,); only the shape of that one matters
+    nodes: (node, number), as of `inference.fit`, or None
+    truth: arguments that differ where truths and data come from, to see that ranks then are not
+        uniform (other priors, for example)
+
+    Of each site's elements, ``name`` or ``name[k]`` -> (replication,).
+    """
+    rng = np.random.default_rng(seed)
+    alternatives = np.zeros((1, 0)) if nodes is None else np.asarray(nodes, dtype=float)
+    size = np.size(arguments[observed])
+    example = np.append(alternatives[0], np.zeros(size))
+    compiled, source = (
+        inference.compile_model(_with_data_as_node(model, given, observed, nodes), {}, example)
+        for given in (arguments, {**arguments, **(truth or {})})
+    )
+    standard = rng.standard_normal((2, replications, compiled.size))
+    at = alternatives[rng.integers(len(alternatives), size=replications)]
+    no_data = np.concatenate([at, np.zeros((replications, size))], axis=1)
+    true = source.evaluate(standard[0], no_data, True)
+    data = source.simulate(rng, *true.observed).reshape(replications, size)
+    start = compiled.evaluate(standard[1], no_data, True).flat
+    found: dict[str, list[float]] = {}
+    for number in range(replications):
+        here = np.concatenate([alternatives, np.tile(data[number], (len(alternatives), 1))], axis=1)
+        flat, chosen, _, _ = importance.sample(
+            compiled.log_density,
+            start,
+            here,
+            rng.integers(2**32, size=importance.ADAPTATIONS + 1, dtype=np.uint32),
+            draws=draws,
+            proposals=proposals,
+            report=lambda chains: None,
+        )
+        drawn = compiled.evaluate(flat, here[chosen], False).values
+        for name, share in _below(drawn, true.values, number).items():
+            found.setdefault(name, []).append(share)
+    return {name: np.array(shares) for name, shares in found.items()}
+
+
+def _with_data_as_node(
+    model: Callable[..., None],
+    arguments: Mapping[str, Any],
+    observed: str,
+    nodes: np.ndarray | None,
+) -> Callable[..., None]:
+    own = 0 if nodes is None else np.shape(nodes)[1]
+    shape = np.shape(arguments[observed])
+
+    def with_data(*, node: Any) -> None:
+        more = {} if nodes is None else {"node": node[:own]}
+        model(**{**arguments, observed: node[own:].reshape(shape), **more})
+
+    return with_data
+
+
+def _below(
+    drawn: Mapping[str, np.ndarray], true: Mapping[str, np.ndarray], number: int
+) -> dict[str, float]:
+    """Return the share of draws below the truth of each element that varies, ties counted half."""
+    found: dict[str, float] = {}
+    for name, values in drawn.items():
+        columns = values.reshape(len(values), -1)
+        truth = np.reshape(true[name][number], -1)
+        shares = np.mean(columns < truth, axis=0) + np.mean(columns == truth, axis=0) / 2
+        labels = [name] if len(truth) == 1 else [f"{name}[{k}]" for k in range(len(truth))]
+        found |= dict(zip(labels, map(float, shares), strict=True))
+    return found
+
+
+def uniformity(shares: np.ndarray, bins: int) -> float:
+    """Return the p-value of the chi-squared test that shares are uniform on 0 to 1."""
+    counts, _ = np.histogram(shares, bins=bins, range=(0, 1))
+    return float(stats.chisquare(counts).pvalue)

@@ -1,0 +1,164 @@
+"""The reproduction table: published numbers, computed again from the packaged data.
+
+Each is computed by the method of its authors (`reproductions`), and where a study of ours estimates
+the same quantity its posterior stands beside it.
+"""
+
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from .beliefs import Mass, Number, Strict
+from .reproductions.computed import Computed
+
+Report = Callable[[str, int, int], None]
+VERDICTS = ("reproduced", "inside interval", "differs")
+COLUMNS = (
+    *("id", "source", "quantity", "unit", "published", "published_low", "published_high"),
+    *("computed", "computed_low", "computed_high", "tolerance", "verdict"),
+    *("rows", "posterior", "posterior_low", "posterior_high", "note"),
+)
+TOPICS = ("training_compute",)
+
+
+class Published(Strict):
+    """One published number, as the TOML files of `reproductions` have it."""
+
+    source: str
+    read_from: str = Field(pattern="^(primary|secondary|derived)$")
+    quantity: str
+    unit: str
+    published: Number
+    published_low: Number | None = None
+    published_high: Number | None = None
+    mass: Mass | None = Field(None, description="of the published interval")
+    tolerance: Number = Field(ge=0, description="in the unit")
+    tolerance_reason: str
+    posterior: str | None = Field(None, pattern="^[^:]+:[^:]+:[^:]+$")
+    factor: Number = Field(1.0, description="from the unit of the posterior to this one")
+    note: str = ""
+    slip: str = Field("", description="an error found in the published work, with evidence")
+
+    @model_validator(mode="after")
+    def _whole_interval(self) -> "Published":
+        if (self.published_low is None) != (self.published_high is None):
+            raise ValueError("published_low, published_high: got one, expected both or neither")
+        return self
+
+
+@cache
+def published() -> dict[str, Published]:
+    """Return all published numbers by id; ``ValueError`` if a file is not as described."""
+    found: dict[str, Published] = {}
+    for topic in TOPICS:
+        text = files(__package__).joinpath("reproductions", f"{topic}.toml").read_text("utf-8")
+        entries = {name: Published(**entry) for name, entry in tomllib.loads(text).items()}
+        twice = found.keys() & entries.keys()
+        if twice:
+            raise ValueError(f"{topic}.toml: got {sorted(twice)[0]!r} again, expected it once")
+        found |= entries
+    return found
+
+
+@cache
+def _computing() -> dict[str, Callable[[], Computed]]:
+    """Return id -> the function that computes it."""
+    found: dict[str, Callable[[], Computed]] = {}
+    for topic in TOPICS:
+        found |= import_module(f".reproductions.{topic}", __package__).COMPUTED
+    return found
+
+
+def verdict(entry: Published, computed: Computed) -> str:
+    """Return whether a number is reproduced, only inside its published interval, or differs."""
+    if not isfinite(computed.value):
+        return "differs"
+    # Numbers that are printed to a digit differ by that digit and the last bits.
+    if abs(computed.value - entry.published) <= entry.tolerance * (1 + 1e-9):
+        return "reproduced"
+    if entry.published_low is None or entry.published_high is None:
+        return "differs"
+    inside = entry.published_low <= computed.value <= entry.published_high
+    return "inside interval" if inside else "differs"
+
+
+def reproduce(
+    ids: Sequence[str] = (), *, posteriors: bool = True, report: Report | None = None
+) -> pd.DataFrame:
+    """Return the table of published numbers and what we compute, columns as in `COLUMNS`.
+
+    ids: some of them, or the beginnings of some ("sevilla-2022"); default all
+    posteriors: fit the studies whose posterior stands beside a number (kept in the cache)
+    Raises ``ValueError`` if an id is the beginning of none.
+    """
+    chosen = select(ids)
+    tell = report or (lambda what, done, total: None)
+    rows = []
+    for number, name in enumerate(chosen):
+        tell(f"reproduce {name}", number, len(chosen))
+        rows.append(_row(name, published()[name], _computing()[name](), posteriors, report))
+    if chosen:
+        tell("reproduce", len(chosen), len(chosen))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def select(ids: Sequence[str]) -> list[str]:
+    """Return the ids that begin with one of ``ids``, all if there are none of these."""
+    known = list(published())
+    for start in ids:
+        if not any(name.startswith(start) for name in known):
+            raise ValueError(f"id: got {start!r}, expected the beginning of one of {known}")
+    return [name for name in known if not ids or name.startswith(tuple(ids))]
+
+
+def _row(
+    name: str, entry: Published, computed: Computed, posteriors: bool, report: Report | None
+) -> dict[str, Any]:
+    fitted = (np.nan,) * 3
+    if posteriors and entry.posterior:
+        fitted = _posterior(entry.posterior, entry.mass or 0.9, entry.factor, report)
+    return {
+        "id": name,
+        "source": entry.source,
+        "quantity": entry.quantity,
+        "unit": entry.unit,
+        "published": entry.published,
+        "published_low": entry.published_low,
+        "published_high": entry.published_high,
+        "computed": computed.value,
+        "computed_low": computed.low,
+        "computed_high": computed.high,
+        "tolerance": entry.tolerance,
+        "verdict": verdict(entry, computed),
+        "rows": computed.n,
+        "posterior": fitted[1],
+        "posterior_low": fitted[0],
+        "posterior_high": fitted[2],
+        "note": " ".join(filter(None, (entry.note, computed.note))),
+    }
+
+
+def _posterior(
+    where: str, mass: float, factor: float, report: Report | None
+) -> tuple[float, float, float]:
+    """Return (low, median, high) of a study's quantity."""
+    from .studies import fit_study
+
+    name, rival, quantity = where.split(":")
+    tree, _ = fit_study(name, report=report)
+    draws = tree[rival]["quantities"][quantity].to_numpy() * factor
+    low, middle, high = np.quantile(draws, [(1 - mass) / 2, 0.5, (1 + mass) / 2])
+    return float(low), float(middle), float(high)
+
+
+def slips() -> dict[str, str]:
+    """Return the errors found in published work, id -> what is wrong, with evidence."""
+    return {name: entry.slip for name, entry in published().items() if entry.slip}
