@@ -48,6 +48,37 @@ COUNTS = {
         501,
         {"date": 501, "parameters": 254, "training_compute_flop": 138, "training_datapoints": 204},
     ),
+    "notable_models_2024_07": (
+        825,
+        {
+            "organization": 820,
+            "parameters": 540,
+            "training_compute_flop": 386,
+            "training_datapoints": 362,
+            "confidence": 500,
+            "training_hardware": 244,
+            "hardware_utilization_mfu": 29,
+            "training_cost_usd2023": 157,
+            "finetune_compute_flop": 29,
+        },
+    ),
+    "all_models": (
+        2168,
+        {
+            "organization": 2121,
+            "country": 2116,
+            "domain": 2139,
+            "parameters": 1790,
+            "training_compute_flop": 1231,
+            "training_compute_flop_low": 8,
+            "training_compute_flop_high": 2,
+            # 1363 in the source, of which three cells list several numbers.
+            "training_datapoints": 1360,
+            "confidence": 1946,
+            "training_hardware": 900,
+            "notable": 2168,
+        },
+    ),
     "three_eras_123": (
         123,
         {"parameters": 105, "training_compute_flop": 123, "group_z076_first112": 112},
@@ -60,6 +91,38 @@ COUNTS = {
         82,
         {"cloud_cost_usd": 35, "hardware_acquisition_cost_usd": 46, "training_compute_flop": 82},
     ),
+    "gpus_2005_2021": (
+        1948,
+        {
+            "release_date": 1848,
+            "release_year": 1898,
+            "foundry": 1904,
+            "fp16_flop_per_s": 536,
+            "fp64_flop_per_s": 1306,
+            "price_usd2020": 415,
+            "tdp_watt": 1745,
+            "memory_bandwidth_byte_per_s": 1644,
+        },
+    ),
+    "gpu_clusters": (
+        703,
+        {
+            "first_operational_date": 572,
+            "owner": 447,
+            "chip_type": 455,
+            "chip_quantity": 625,
+            "op16_per_s": 682,
+            # 703 in the source, of which two contradict the 16-bit performance.
+            "h100_equivalents": 701,
+            "max_op_per_s": 701,
+            "power_mw": 619,
+            "hardware_cost_usd": 536,
+        },
+    ),
+    "ai_chip_stock": (46, {"cumulative_chips_p50": 46, "cumulative_power_mw_p95": 46}),
+    "data_center_timelines": (129, {"milestone_date": 129, "h100_equivalents": 127}),
+    "company_compute_spend": (11, {"amount_usd": 11}),
+    "company_revenue": (32, {"annualized_revenue_usd": 32}),
     "chinchilla_losses": (245, {"loss_nats": 245}),
     "porian_isoflop": (1745, {"loss_nats": 1745}),
     "isoflop_losses": (567, {"loss": 567, "outlier_reason": 106}),
@@ -76,20 +139,58 @@ COUNTS = {
             "in_ho2024_head_sample": 70,
         },
     ),
+    "dataset_sizes": (80, {"training_compute_flop": 59, "training_datapoints": 80}),
+    "imagenet_progress": (
+        113,
+        {
+            "top5_error_percent": 33,
+            "training_compute_flop": 102,
+            # 110 in the source, of which two are a thousand times too large.
+            "parameters": 108,
+            "input_size_px": 90,
+        },
+    ),
+    "efficiency_2020": (12, {"training_compute_flop": 12, "reduction_factor": 12}),
     "time_horizons": (58, {"p50_horizon_minutes": 58}),
+    "capabilities_index": (
+        298,
+        {
+            "release_date": 295,
+            "accessibility": 266,
+            "training_compute_flop": 140,
+            "eci": 298,
+            "eci_2026_02": 263,
+            "eci_2026_02_ci_low": 256,
+        },
+    ),
+    "world_gross_product": (
+        84,
+        {"world_gross_product_intd2011": 76, "world_gross_product_usd": 64},
+    ),
 }
 DATES = {
     "notable_models": ("1950-07-02", "2026-07-15"),
     "notable_models_2022_05": ("1952-01-01", "2022-04-14"),
     "notable_models_2022_06": ("1950-07-02", "2022-05-23"),
     "notable_models_2022_07": ("1950-07-02", "2022-05-23"),
+    "notable_models_2024_07": ("1950-07-02", "2024-06-25"),
+    "all_models": ("1950-07-02", "2026-07-15"),
     "three_eras_123": ("1952-01-01", "2022-01-20"),
     "ml_hardware": ("2008-06-16", "2026-03-11"),
     "training_costs": ("2015-12-02", "2025-04-05"),
+    "gpus_2005_2021": ("2005-11-22", "2021-04-12"),
+    "gpu_clusters": ("2010-11-15", "2025-07-22"),
+    "ai_chip_stock": ("2022-03-31", "2026-03-31"),
+    "company_compute_spend": ("2022-12-31", "2025-12-31"),
+    "company_revenue": ("2022-12-31", "2025-10-21"),
     "lm_algorithmic_progress": ("2012-06-27", "2023-05-23"),
+    "dataset_sizes": ("2010-06-01", "2023-11-03"),
+    "imagenet_progress": ("2012-09-01", "2022-09-16"),
+    "efficiency_2020": ("2012-06-01", "2019-05-28"),
     "time_horizons": ("2019-02-14", "2026-03-05"),
+    "capabilities_index": ("2023-02-24", "2026-03-05"),
 }
-SYSTEMS = [name for name in COUNTS if name.startswith(("notable", "three"))]
+SYSTEMS = [name for name in COUNTS if name.startswith(("notable", "all", "three"))]
 CORE = (
     *("name", "organization", "country", "organization_type", "date", "date_precision", "domain"),
     *("task", "parameters", "training_compute_flop", "training_datapoints", "confidence"),
@@ -98,6 +199,7 @@ CORE = (
 CREDITED = (
     *("Epoch AI, CC BY 4.0", "METR", "Besiroglu", "Porian", "Muennighoff", "boardlaw, MIT"),
     *("Open Athena, isoflop-experiments; Llama 3", "Google Research, jaxpruner"),
+    *("Epoch AI, Apache-2.0", "Villalobos", "Erdil", "Hernandez", "Our World in Data"),
 )
 # Ends of column names and the unit each promises.
 UNIT_OF_SUFFIX = {
@@ -116,7 +218,13 @@ UNIT_OF_SUFFIX = {
     "_usd": "USD",
     "_usd2020": "USD (2020)",
     "_usd2023": "USD (2023)",
+    "_billion_usd2025": "billion USD (2025)",
+    "_intd2011": "int$ (2011)",
     "_gb": "GB",
+    "_mw": "MW",
+    "_percent": "%",
+    "_px": "pixel",
+    "_year": "year",
     "_nm": "nm",
     "_mm2": "mm^2",
     "_million": "million transistors",
@@ -259,11 +367,13 @@ def test_provenance_travels_with_the_table(
 def test_every_number_has_the_unit_its_name_promises(
     labelled: dict[str, xr.Dataset], name: str
 ) -> None:
-    units = {column.name: column.unit for column in datasets.table_info(name).columns}
+    columns = datasets.table_info(name).columns
+    units = {column.name: column.unit for column in columns}
+    flags = {column.name for column in columns if column.dtype == "boolean"}
     for variable in labelled[name].variables.values():
         assert variable.attrs["long_name"]
     for label, variable in labelled[name].variables.items():
-        if variable.dtype.kind not in "fi" or label in ("in_ho2024_head_sample", "year"):
+        if variable.dtype.kind not in "fi" or label in flags | {"year"}:
             continue
         assert variable.attrs["units"] == units[label]
         suffixes = [end for end in UNIT_OF_SUFFIX if str(label).endswith(end)]
@@ -390,6 +500,153 @@ def test_training_cost_growth_lies_in_the_published_interval(
 
 def test_language_model_rows_without_a_size_are_missing(frames: dict[str, pd.DataFrame]) -> None:
     assert frames["lm_algorithmic_progress"]["dataset_tokens"].isna().sum() == 5
+
+
+def growth_per_year(rows: pd.DataFrame, dates: str, column: str) -> float:
+    """Return the factor a year of a straight line through the logarithms."""
+    known = rows.dropna(subset=[dates, column])
+    slope = np.polyfit(datasets.decimal_year(known[dates]), np.log(known[column]), 1)[0]
+    return float(np.exp(slope))
+
+
+def test_sevilla_roldan_2024_growth_of_training_compute(frames: dict[str, pd.DataFrame]) -> None:
+    since = frames["notable_models_2024_07"].query("'2010-01-01' <= date < '2024-06-01'")
+    assert 3.7 < growth_per_year(since, "date", "training_compute_flop") < 4.6
+
+
+def test_all_models_hold_the_notable_ones_unchanged(frames: dict[str, pd.DataFrame]) -> None:
+    everything, notable = frames["all_models"], frames["notable_models"]
+    taken = everything[everything["source"].str.startswith("epoch_notable_2026-07-23")]
+    assert len(taken) == 861
+    assert taken["notable"].all()
+    assert taken["frontier"].notna().all()
+    assert everything["frontier"].notna().sum() == 861
+    columns = ["parameters", "training_compute_flop", "training_datapoints", "organization"]
+    there = notable.set_index("name").loc[taken["name"], columns]
+    pd.testing.assert_frame_equal(taken.set_index("name")[columns], there)
+    numbers = everything[["parameters", "training_compute_flop", "training_datapoints"]]
+    assert numbers.notna().any(axis=1).all()
+    assert everything["training_datapoints"].max() < 1e15
+
+
+def test_hobbhahn_2022_doubling_of_gpu_performance(frames: dict[str, pd.DataFrame]) -> None:
+    gpus = frames["gpus_2005_2021"]
+    priced = gpus.assign(per_usd=gpus["fp32_flop_per_s"] / gpus["price_usd2020"])
+    by_price = growth_per_year(priced, "release_date", "per_usd")
+    assert 2.24 < np.log(2) / np.log(by_price) < 2.72
+    assert (
+        2.14 < np.log(2) / np.log(growth_per_year(gpus, "release_date", "fp32_flop_per_s")) < 2.51
+    )
+    chip = gpus.set_index("name").loc["NVIDIA GeForce 8800 GTX"]
+    assert chip["memory_bandwidth_byte_per_s"] == 86.4e9
+    assert not gpus["foundry"].str.contains("^", regex=False, na=False).any()
+
+
+def test_pilz_2025_doubling_of_leading_clusters(frames: dict[str, pd.DataFrame]) -> None:
+    clusters = frames["gpu_clusters"].dropna(subset=["first_operational_date", "op16_per_s"])
+    clusters = clusters[~clusters["possible_duplicate"] & (clusters["certainty"] != "Unlikely")]
+    clusters = clusters.sort_values("first_operational_date")
+    sizes = clusters["op16_per_s"].to_numpy()
+    leading = [int((sizes[:at] > size).sum()) < 10 for at, size in enumerate(sizes)]
+    shown = clusters[leading].query("'2019-01-01' <= first_operational_date < '2025-04-01'")
+    growth = growth_per_year(shown, "first_operational_date", "op16_per_s")
+    assert 12 * np.log(2) / np.log(growth) == pytest.approx(9, abs=1)
+
+
+def test_performance_of_clusters_that_contradicts_itself_is_missing(
+    frames: dict[str, pd.DataFrame],
+) -> None:
+    clusters = frames["gpu_clusters"]
+    emptied = clusters[clusters["max_op_per_s"].isna()]
+    assert set(emptied["name"]) == {
+        "HUMAIN Saudi Arabia/NVIDIA Phase 1",
+        "Stargate UAE Phase 1",
+    }
+    assert emptied["h100_equivalents"].isna().all()
+    assert (clusters["op16_per_s"] / clusters["max_op_per_s"]).max() < 5
+
+
+def test_sums_of_chips_grow_and_their_quantiles_are_ordered(
+    frames: dict[str, pd.DataFrame],
+) -> None:
+    stock = frames["ai_chip_stock"]
+    for what in ("chips", "h100_equivalents", "power_mw"):
+        low, middle, high = (stock[f"cumulative_{what}_{at}"] for at in ("p5", "p50", "p95"))
+        assert ((low < middle) & (middle < high)).all()
+        assert (middle.groupby(stock["manufacturer"]).diff().dropna() > 0).all()
+    assert (stock["start_date"] < stock["end_date"]).all()
+
+
+def test_plans_of_data_centers_are_no_dates_to_cut_by(frames: dict[str, pd.DataFrame]) -> None:
+    info = datasets.table_info("data_center_timelines")
+    rows = frames["data_center_timelines"]
+    assert info.date_column is None
+    assert (rows["milestone_date"] > pd.Timestamp(info.vintage)).any()
+    days = rows["milestone_date"]
+    assert (f"{days.min():%Y-%m-%d}", f"{days.max():%Y-%m-%d}") == ("2016-09-20", "2029-01-01")
+    assert (rows["compute_cost_billion_usd2025"] <= rows["capital_cost_billion_usd2025"]).all()
+    assert rows["data_center"].nunique() == 18
+
+
+def test_villalobos_2024_growth_of_training_sets(frames: dict[str, pd.DataFrame]) -> None:
+    growth = growth_per_year(frames["dataset_sizes"], "date", "training_datapoints")
+    assert 0.27 < np.log10(growth) < 0.48
+
+
+def test_image_classifiers_are_possible(frames: dict[str, pd.DataFrame]) -> None:
+    runs = frames["imagenet_progress"]
+    both = runs.dropna(subset=["top5_error_percent"])
+    assert (both["top5_error_percent"] < both["top1_error_percent"]).all()
+    assert runs.loc[runs["name"].str.startswith("Refined-ViT-L_"), "parameters"].isna().sum() == 2
+    best = runs.loc[runs["top1_error_percent"].idxmin()]
+    assert best["top1_error_percent"] == 9.1
+
+
+def test_hernandez_brown_2020_reduction(frames: dict[str, pd.DataFrame]) -> None:
+    rows = frames["efficiency_2020"]
+    per_day = rows["compute_teraflop_s_days"] * 1e12 * 86_400
+    assert np.allclose(rows["training_compute_flop"], per_day, rtol=1e-9)
+    series = rows[rows["target"] == "AlexNet"]
+    first, last = series["training_compute_flop"].iloc[[0, -1]]
+    assert first / last == pytest.approx(44, abs=1)
+    years = datasets.decimal_year(series["date"])
+    assert 12 * (years[-1] - years[0]) / np.log2(first / last) == pytest.approx(16, abs=1)
+
+
+def test_the_capabilities_index_is_one_number_a_model(frames: dict[str, pd.DataFrame]) -> None:
+    versions = frames["capabilities_index"]
+    assert versions["name"].nunique() == 133
+    assert (versions.groupby("name")["eci"].nunique() == 1).all()
+    fixed = versions.set_index("model_version").loc[["claude-3-5-sonnet-20240620", "gpt-5-chat"]]
+    for column in ("eci", "eci_2026_02"):
+        assert fixed[column].tolist() == [130, 150]
+    known = versions.dropna(subset=["eci_2026_02_ci_low"])
+    assert (known["eci_2026_02_ci_low"] <= known["eci_2026_02"]).all()
+    assert (known["eci_2026_02"] <= known["eci_2026_02_ci_high"]).all()
+    unknown = versions["compute_confidence"].isin(["Unknown", "Unverified"])
+    assert versions.loc[unknown, "training_compute_flop"].isna().all()
+
+
+def test_world_product_by_year(frames: dict[str, pd.DataFrame]) -> None:
+    world = frames["world_gross_product"].set_index("calendar_year")
+    assert (world.index.min(), world.index.max()) == (1, 2023)
+    assert world.index.is_monotonic_increasing
+    constant = world["world_gross_product_intd2011"].dropna()
+    assert (constant.index.min(), constant.index.max()) == (1, 2015)
+    current = world["world_gross_product_usd"].dropna()
+    assert (current.index.min(), current.index.max()) == (1960, 2023)
+    assert current[2023] == pytest.approx(105e12, rel=0.01)
+
+
+def test_compute_and_revenue_of_companies(frames: dict[str, pd.DataFrame]) -> None:
+    spend, revenue = frames["company_compute_spend"], frames["company_revenue"]
+    assert set(spend["company"]) == {"Anthropic", "OpenAI"}
+    assert set(revenue["company"]) == {"Anthropic", "OpenAI", "xAI"}
+    at_end = spend["figure_date"] == pd.Timestamp("2025-12-31")
+    year = spend[at_end & (spend["company"] == "OpenAI")]
+    amounts = year.set_index("spend_category")["amount_usd"]
+    parts = amounts[["R&D cloud compute", "Inference cloud compute"]].sum()
+    assert parts == amounts["R&D cloud compute,Inference cloud compute"]
 
 
 def test_descriptions_are_complete() -> None:
