@@ -12,6 +12,7 @@ import xarray as xr
 from aitimelines.forecast import engine
 from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.datasets import decimal_year, load_frame, table_info
+from aitimelines.forecast.history import trend
 from aitimelines.forecast.scenario_files import load_scenario
 from scipy import stats
 
@@ -151,9 +152,10 @@ def records(case: Case, reading: str) -> np.ndarray:
     level = tree["forecast"]["log10_level"].to_numpy().ravel()
     drawn = trajectories(case, reading)["input_value"].sel(input="training_compute.log10_level")
     row = np.abs(level[:, None] - drawn.to_numpy()).argmin(axis=0)  # the draw's posterior row
-    posterior = {k: v.to_numpy().reshape(len(level), -1) for k, v in tree["posterior"].items()}
-    scale = posterior["residual_scale_oom"][row, 0]
+    draws = {str(k): v.to_numpy() for k, v in tree["posterior"].items()}
+    posterior = {k: v.reshape(len(level), -1) for k, v in draws.items()}
     year = tree["observed_data"]["year"].to_numpy()
+    scale = trend.scale_at(draws, year, case.year).ravel()[row]
     runs_a_year = max(2.0, np.sum(year > case.year - 2) / 2)
     at = np.arange(0.5 / runs_a_year, max(HORIZONS_YEARS), 1 / runs_a_year)
     rng = np.random.default_rng(0)

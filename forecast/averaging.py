@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
@@ -10,17 +11,20 @@ from scipy.special import softmax
 from . import checks
 
 
-def averaged(trees: dict[int, xr.DataTree], seed: int) -> xr.DataTree:
-    """Return one fit averaged over the number of change points by pseudo-BMA weights of LOO.
+def averaged(
+    trees: dict[int, xr.DataTree], seed: int, given: Sequence[float] | None = None
+) -> xr.DataTree:
+    """Return one fit averaged over the number of change points.
 
-    Stacking would give all weight to one of models that predict alike (Yao et al. 2018).
+    given: the weight of each; default the pseudo-BMA weights of leave-one-out on the record itself
+    (stacking on it would give all weight to one of models that predict alike, Yao et al. 2018)
     """
     import arviz_stats
 
     with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
         loo = [arviz_stats.loo(tree, pointwise=True) for tree in trees.values()]
-    weights = softmax([float(entry.elpd) for entry in loo])
+    weights = softmax([float(entry.elpd) for entry in loo]) if given is None else np.array(given)
     first = next(iter(trees.values()))
     chains, draws = first["forecast"]["doubling_time_years"].shape
     edges = np.rint(np.cumsum(weights) * draws).astype(int)

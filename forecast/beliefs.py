@@ -2,7 +2,9 @@
 
 import datetime
 from contextlib import suppress
-from typing import Annotated, Any, Self
+from math import hypot, log, log10
+from statistics import NormalDist
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -134,3 +136,42 @@ _POSITIVE = {
     "algorithmic_ceiling_oom",
     "sharpness",
 }
+
+
+class KPerformance(Strict):
+    """A text so long that a judge cannot tell model from human (Barnett & Besiroglu 2023).
+
+    An ideal judge needs I / L tokens, I = (2 c - 1) ln(c / (1 - c)) nat of information on average
+    for a confidence c (Wald 1945), L the reducible loss [nat/token]; people need more.
+    """
+
+    tokens: Pair = Field(description="length of the text, lognormal, central interval [token]")
+    slowdown: Pair = Field(description="human over ideal judge, lognormal, central interval")
+    mass: Mass = 0.9
+    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.9
+    unit: Literal["nat", "bit"] = Field(
+        "nat", description="of the information; the published code divides bits by a loss in nats"
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> "KPerformance":
+        for name in ("tokens", "slowdown"):
+            low, high = getattr(self, name)
+            if not 0 < low < high:
+                raise ValueError(f"{name}: got {[low, high]}, expected increasing positive numbers")
+        return self
+
+    @property
+    def reducible_loss(self) -> tuple[float, float]:
+        """(Mean, standard deviation) of the log10 reducible loss at which it is met."""
+        information = (2 * self.confidence - 1) * log(self.confidence / (1 - self.confidence))
+        slowdown, tokens = (lognormal10(pair, self.mass) for pair in (self.slowdown, self.tokens))
+        unit = log(2) if self.unit == "bit" else 1.0
+        mean = log10(information / unit) + slowdown[0] - tokens[0]
+        return mean, hypot(slowdown[1], tokens[1])
+
+
+def lognormal10(pair: Pair, mass: float) -> tuple[float, float]:
+    """Return (mean, standard deviation) of log10 of a lognormal with this central interval."""
+    low, high = log10(pair[0]), log10(pair[1])
+    return (low + high) / 2, (high - low) / (2 * NormalDist().inv_cdf(0.5 + mass / 2))

@@ -63,7 +63,7 @@ def ranks(
             report=lambda chains: None,
         )
         drawn = compiled.evaluate(flat, here[chosen], False).values
-        for name, share in _below(drawn, true.values, number).items():
+        for name, share in _below(drawn, true.values, number, rng).items():
             found.setdefault(name, []).append(share)
     return {name: np.array(shares) for name, shares in found.items()}
 
@@ -85,14 +85,18 @@ def _with_data_as_node(
 
 
 def _below(
-    drawn: Mapping[str, np.ndarray], true: Mapping[str, np.ndarray], number: int
+    drawn: Mapping[str, np.ndarray],
+    true: Mapping[str, np.ndarray],
+    number: int,
+    rng: np.random.Generator,
 ) -> dict[str, float]:
-    """Return the share of draws below the truth of each element that varies, ties counted half."""
+    """Return the share of draws below the truth of each element, a random part of ties counted."""
     found: dict[str, float] = {}
     for name, values in drawn.items():
         columns = values.reshape(len(values), -1)
         truth = np.reshape(true[name][number], -1)
-        shares = np.mean(columns < truth, axis=0) + np.mean(columns == truth, axis=0) / 2
+        tied = np.mean(columns == truth, axis=0)
+        shares = np.mean(columns < truth, axis=0) + rng.random(len(truth)) * tied
         labels = [name] if len(truth) == 1 else [f"{name}[{k}]" for k in range(len(truth))]
         found |= dict(zip(labels, map(float, shares), strict=True))
     return found

@@ -44,12 +44,25 @@ for _name, _help in (
     ("data", "The data tables that the record is fitted to."),
     ("laws", "Scaling laws: published ones, their losses and compute-optimal runs."),
     ("sweep", "Forecast many scenarios, crossed or listed in one file, into one store."),
+    ("history", "The historical record, study by study: rival models fitted, judged, compared."),
+    ("reproduce", "Published numbers on the record, computed again from the data."),
 ):
     app.command(f"{__package__}.cli_{_name}:app", name=_name, help=_help)
 app.command(
     f"{__package__}.cli_ask:ask",
     name="ask",
     help="Questions of the forecasting debate: both sides, and what the numbers say.",
+)
+app.command(
+    f"{__package__}.cli_backtest:backtest",
+    name="backtest",
+    help="Forecasts from past dates, scored on what came, beside naive and published ones.",
+    help_epilogue="""Examples:
+
+    aitimelines backtest baseline
+    aitimelines backtest mine.toml --as-of 2019,2021-07-01 --output backtest-of-mine
+    aitimelines backtest --json | jq .skill
+""",
 )
 
 out = Console()

@@ -5,13 +5,14 @@ frozen and refuse unknown keys.
 """
 
 import datetime
-from math import hypot, log, log10
+from math import log
 from statistics import NormalDist
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from .beliefs import (
+    KPerformance,
     Mass,
     Name,
     Number,
@@ -20,6 +21,7 @@ from .beliefs import (
     Strict,
     Whole,
     iso_date,
+    lognormal10,
     must_differ,
     not_a_flag,
     one_of,
@@ -50,6 +52,9 @@ class Trend(Growth):
     level_year: Number | None = Field(None, description="decimal year of log10_level")
     log10_level_at_anchor: Prior | None = Field(None, description="fit: level amid the record")
     residual_scale_oom: Prior | None = Field(None, description="fit: scatter about the trend")
+    scatter_growth_per_year: Prior | None = Field(
+        None, description="fit: rate at which the scatter grows or shrinks; default: it does not"
+    )
     degrees_of_freedom: Prior | None = Field(None, description="fit: of the Student-t scatter")
 
     @model_validator(mode="after")
@@ -75,9 +80,24 @@ class TrainingCompute(Trend):
     top_n: Annotated[Whole, Field(ge=1, le=1000)] = Field(10, description="top-n: how many")
     since_year: Number = Field(2010.0, description="start of the record that is fitted")
     change_points: Annotated[Literal["average", 0, 1, 2, 3], BeforeValidator(not_a_flag)] = Field(
-        "average", description="of growth: how many, or an average over 0 to 3 weighted by LOO"
+        "average", description="of growth: how many, or an average over 0 to 3"
+    )
+    change_point_weights: tuple[Number, Number, Number, Number] | None = Field(
+        None, description="of 0 to 3 change points in an average; default: by leave-one-out"
     )
     gap_oom: Prior | None = Field(None, description="latent-frontier: mean gap below it")
+
+    @model_validator(mode="after")
+    def _weights(self) -> "TrainingCompute":
+        weights = self.change_point_weights
+        if weights is None:
+            return self
+        if min(weights) < 0 or abs(sum(weights) - 1) > _WEIGHT_TOLERANCE:
+            raise ValueError(
+                f"change_point_weights: got {list(weights)}, expected four that are not negative "
+                "and add up to 1"
+            )
+        return self
 
     @model_validator(mode="after")
     def _gap(self) -> "TrainingCompute":
@@ -180,45 +200,6 @@ class ScalingLaw(Strict):
         return self
 
 
-class KPerformance(Strict):
-    """A text so long that a judge cannot tell model from human (Barnett & Besiroglu 2023).
-
-    An ideal judge needs I / L tokens, I = (2 c - 1) ln(c / (1 - c)) nat of information on average
-    for a confidence c (Wald 1945), L the reducible loss [nat/token]; people need more.
-    """
-
-    tokens: Pair = Field(description="length of the text, lognormal, central interval [token]")
-    slowdown: Pair = Field(description="human over ideal judge, lognormal, central interval")
-    mass: Mass = 0.9
-    confidence: Annotated[Number, Field(gt=0.5, lt=1)] = 0.9
-    unit: Literal["nat", "bit"] = Field(
-        "nat", description="of the information; the published code divides bits by a loss in nats"
-    )
-
-    @model_validator(mode="after")
-    def _increasing(self) -> "KPerformance":
-        for name in ("tokens", "slowdown"):
-            low, high = getattr(self, name)
-            if not 0 < low < high:
-                raise ValueError(f"{name}: got {[low, high]}, expected increasing positive numbers")
-        return self
-
-    @property
-    def reducible_loss(self) -> tuple[float, float]:
-        """(Mean, standard deviation) of the log10 reducible loss at which it is met."""
-        information = (2 * self.confidence - 1) * log(self.confidence / (1 - self.confidence))
-        slowdown, tokens = (_lognormal10(pair, self.mass) for pair in (self.slowdown, self.tokens))
-        unit = log(2) if self.unit == "bit" else 1.0
-        mean = log10(information / unit) + slowdown[0] - tokens[0]
-        return mean, hypot(slowdown[1], tokens[1])
-
-
-def _lognormal10(pair: Pair, mass: float) -> tuple[float, float]:
-    """Return (mean, standard deviation) of log10 of a lognormal with this central interval."""
-    low, high = log10(pair[0]), log10(pair[1])
-    return (low + high) / 2, (high - low) / (2 * NormalDist().inv_cdf(0.5 + mass / 2))
-
-
 class RequirementComponent(Strict):
     """One view of how much effective compute the milestone takes [log10 FLOP]."""
 
@@ -271,7 +252,7 @@ class RequirementComponent(Strict):
         if self.k_performance is not None:
             return (*self.k_performance.reducible_loss, 0.0)
         if self.reducible_loss is not None:
-            return (*_lognormal10(self.reducible_loss, self.mass), 0.0)
+            return (*lognormal10(self.reducible_loss, self.mass), 0.0)
         values = getattr(self, self.kind)
         upper = 0.5 + self.mass / 2
         if self.kind == "uniform":
@@ -334,6 +315,12 @@ class Scenario(Strict):
     horizon_year: Annotated[Whole, Field(ge=1950, le=datetime.MAXYEAR + MAX_HORIZON_YEARS)] = 2100
     samples: Annotated[Whole, Field(ge=1, le=MAX_SAMPLES)] = 2**17
     seed: Annotated[Whole, Field(ge=0, lt=2**32)] = 0
+    history: Literal["separate", "joint"] = Field(
+        "separate",
+        description="compute, spending, price-performance and algorithmic progress: fitted one by "
+        "one, or by one model, so that a draw of them is one world (compute is spending times "
+        "price-performance)",
+    )
     training_compute: TrainingCompute | None = None
     spending: Spending | None = None
     price_performance: PricePerformance
@@ -350,12 +337,29 @@ class Scenario(Strict):
         needed = "training_compute" if self.compute == "trend" else "spending"
         if getattr(self, needed) is None:
             raise ValueError(f"compute = {self.compute!r} needs a section [{needed}]")
+        if self.history == "joint":
+            self._can_be_joint()
         by_law = [c.name for c in self.requirement.components if c.kind == "reducible_loss"]
         if by_law and self.scaling_law is None:
             raise ValueError(f"component {by_law[0]!r} is in terms of loss: expected [scaling_law]")
         if self.as_of is not None:
             check_horizon(self.as_of, self.horizon_year)
         return self
+
+    def _can_be_joint(self) -> None:
+        together = (self.training_compute, self.spending, self.price_performance)
+        fitted = [s is not None and s.fit for s in (*together, self.algorithmic_progress)]
+        compute = self.training_compute
+        if compute is None or not all(fitted):
+            raise ValueError(
+                "history = 'joint' needs fit = true in training_compute, spending, "
+                "price_performance and algorithmic_progress"
+            )
+        if compute.reading != "top-n" or compute.change_points == 3:
+            raise ValueError(
+                "history = 'joint' needs training_compute.reading = 'top-n' and change_points "
+                f"'average', 0, 1 or 2: got {compute.reading!r} and {compute.change_points!r}"
+            )
 
 
 def check_horizon(as_of: datetime.date, horizon_year: int) -> None:

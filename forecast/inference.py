@@ -101,6 +101,7 @@ class Compiled(NamedTuple):
         into prior draws, else unconstrained parameters) -> Evaluation, as NumPy arrays
     log_density: (points, node of each) -> log joint density, (point,)
     joint: the same for one point, in JAX, to be differentiated
+    bound: the same program with other values of the ``varying`` data of `compile_model`
     size: how many unconstrained parameters there are
     simulate: (random generator, parameters of the observed distribution) -> observations
     """
@@ -108,6 +109,7 @@ class Compiled(NamedTuple):
     evaluate: Callable[[np.ndarray, np.ndarray, bool], Evaluation]
     log_density: importance.LogDensity
     joint: nuts.LogDensity
+    bound: Callable[[Mapping[str, Any]], "Compiled"]
     size: int
     simulate: Callable[..., np.ndarray]
 
@@ -281,17 +283,23 @@ def _from_standard_normal(name: str, fn: dist.Distribution, z: Array) -> Array:
 
 
 def compile_model(
-    model: Model, data: Mapping[str, Any], example_node: np.ndarray | None = None
+    model: Model,
+    data: Mapping[str, Any],
+    example_node: np.ndarray | None = None,
+    varying: Sequence[str] = (),
 ) -> Compiled:
     """Return the model as one program of flat unconstrained vectors; nothing is compiled yet.
 
     example_node: one of the nodes, if the model has any.
+    varying: arrays among the data that the program takes as arguments, so that data sets of one
+        shape share it (`Compiled.bound`); the model must not look at their values.
     """
+    fixed = {name: value for name, value in data.items() if name not in varying}
 
-    def arguments(node: Any) -> dict[str, Any]:
-        return dict(data) if example_node is None else {**data, "node": node}
+    def arguments(node: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+        return fixed | dict(given) | ({} if example_node is None else {"node": node})
 
-    def at(z: Array, node: Any, from_prior: Any) -> Evaluation:
+    def at(z: Array, node: Any, from_prior: Any, given: Mapping[str, Any]) -> Evaluation:
         flat: list[Array] = []
         log_jacobian = [jnp.zeros(())]
 
@@ -312,10 +320,11 @@ def compile_model(
             return value
 
         placed = handlers.substitute(model, substitute_fn=place)
-        log_joint, trace = joint_density(placed, (), arguments(node), {})
+        log_joint, trace = joint_density(placed, (), arguments(node, given), {})
         site = _observed(trace)
+        fn = _unmasked(site["fn"])
         ones = (1,) * jnp.ndim(site["value"])
-        observed = (getattr(site["fn"], name) for name in site["fn"].arg_constraints)
+        observed = (getattr(fn, name) for name in fn.arg_constraints)
         return Evaluation(
             jnp.concatenate(flat),
             log_joint + sum(log_jacobian),
@@ -324,14 +333,28 @@ def compile_model(
             tuple(jnp.reshape(p, ones[jnp.ndim(p) :] + jnp.shape(p)) for p in observed),
         )
 
-    def joint(z: Array, node: Any) -> Array:
-        return at(z, node, False).log_density
+    size, simulate = _look(model, arguments(example_node, {name: data[name] for name in varying}))
+    program = jax.jit(jax.vmap(at, in_axes=(0, 0, None, None)))
 
-    size, simulate = _look(model, arguments(example_node))
-    program = jax.jit(jax.vmap(at, in_axes=(0, 0, None)))
-    return Compiled(
-        partial(_evaluate, program), partial(_log_density, program), joint, size, simulate
-    )
+    def bound(given: Mapping[str, Any]) -> Compiled:
+        arrays = {name: np.asarray(given[name]) for name in varying}
+
+        def run(z: np.ndarray, node: np.ndarray, prior: bool) -> Evaluation:
+            found: Evaluation = program(z, node, prior, arrays)
+            return found
+
+        def joint(z: Array, node: Any) -> Array:
+            return at(z, node, False, arrays).log_density
+
+        return Compiled(
+            partial(_evaluate, run), partial(_log_density, run), joint, bound, size, simulate
+        )
+
+    return bound(data)
+
+
+def _unmasked(fn: dist.Distribution) -> dist.Distribution:
+    return fn.base_dist if isinstance(fn, dist.MaskedDistribution) else fn
 
 
 def _look(model: Model, arguments: Mapping[str, Any]) -> tuple[int, Callable[..., np.ndarray]]:
@@ -342,7 +365,7 @@ def _look(model: Model, arguments: Mapping[str, Any]) -> tuple[int, Callable[...
         trace = handlers.trace(handlers.seed(model, key)).get_trace(**arguments)
         latent = [site["fn"] for site in trace.values() if _is_latent(site)]
         shapes = [biject_to(fn.support).inverse_shape(fn.shape()) for fn in latent]
-        kind = type(_observed(trace)["fn"])
+        kind = type(_unmasked(_observed(trace)["fn"]))
         found.extend([sum(map(prod, shapes)), _SIMULATORS.get(kind) or kind.simulate])
 
     with jax.enable_x64(True):

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .config import Prior, Scenario, Strict, check_horizon
 from .datasets import table_info
-from .provenance import as_of_date, fitted_records, tables_of
+from .provenance import as_of_date, fitted_records, fitted_with, tables_of
 
 MOST_INPUTS = 64  # Sobol' coordinates that the kernels have
 # Measured, rounded up. Libraries and compiled programs take 600 MB. A draw of an observation takes
@@ -147,12 +147,14 @@ def _parent_to_write_in(folder: Path) -> Path:
 def _bytes(scenario: Scenario) -> tuple[int, int]:
     """Return (memory, disk) that a forecast needs at most, about [bytes]."""
     draws = scenario.inference.chains * scenario.inference.draws
-    work, kept = 0, 0
+    work, kept, together = 0, 0, 0
     for name in fitted_records(scenario):
         cells = draws * _observations(scenario, name)
+        together += cells if len(fitted_with(scenario, name)) > 1 else 0
         averaged = getattr(getattr(scenario, name), "change_points", 0) == "average"
         work = max(work, cells * (WORK_BYTES + MODEL_BYTES * (AVERAGED_MODELS if averaged else 1)))
         kept += cells
+    work = max(work, together * (WORK_BYTES + MODEL_BYTES * AVERAGED_MODELS))
     return BASE_BYTES + work + KEPT_BYTES * kept, 2 * RESULT_BYTES + DISK_BYTES * kept
 
 
@@ -187,8 +189,9 @@ def _columns(path: Path, *names: str) -> list[list[str]]:
 
 
 def uncertain_inputs(scenario: Scenario) -> int:
-    """Return the number of Sobol' coordinates: uncertain inputs, and one a fitted record."""
-    return max(1, _uncertain(scenario) + len(fitted_records(scenario)))
+    """Return the number of Sobol' coordinates: uncertain inputs, and one a posterior row."""
+    rows = {fitted_with(scenario, name) for name in fitted_records(scenario)}
+    return max(1, _uncertain(scenario) + len(rows))
 
 
 def _uncertain(section: object) -> int:

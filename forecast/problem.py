@@ -12,7 +12,7 @@ from ..kernels import ensemble, quasi_random
 from ..priors.elicitation import location_scale
 from .config import Prior, Requirement, RequirementComponent, Scenario, check_horizon
 from .law_frames import training_law
-from .provenance import as_of_date, as_of_year
+from .provenance import as_of_date, as_of_year, fitted_with
 from .world import GROWTH, Direction, Shared, Structure
 
 REPLICATES = 16
@@ -44,16 +44,12 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
     priors, constants = _numbers(scenario, fits, now)
     uncertain = {k: location_scale(*p.interval) for k, p in priors.items() if p.interval}
     constants |= {k: float(p.lowest) for k, p in priors.items() if not p.interval}
-    # Sorted, because a tree that was stored comes back with its variables in another order.
-    posterior = {
-        name: tree["forecast"].to_dataset()[sorted(map(str, tree["forecast"].data_vars))]
-        for name, tree in sorted(fits.items(), key=lambda item: _influence(item[0]))
-    }
+    posterior = _posterior(scenario, fits)
     requirement = scenario.requirement
     clocks = algorithms_of(requirement)
     paths = sorted(set(clocks))
     structure = Structure(
-        columns=tuple(f"{name}.{c}" for name, columns in posterior.items() for c in columns),
+        columns=tuple(name for columns in posterior for name in columns),
         uncertain=tuple(uncertain),
         fixed=tuple(constants),
         trends=tuple(n for n in _TRENDS if getattr(scenario, n) is not None),
@@ -75,7 +71,7 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
     )
     own = list(zip(*uncertain.values(), strict=True)) or [(), (), (), ()]
     inputs = ensemble.Inputs(
-        rows=tuple(real(_batches(columns)) for columns in posterior.values()),
+        rows=tuple(real(_batches(columns)) for columns in posterior),
         location=real(own[0]),
         scale=real(own[1]),
         is_uniform=_array(own[2], dtype=bool),
@@ -84,6 +80,20 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
     points = random_points(scenario.seed, ensemble.dimension(inputs))
     made = ensemble.Ensemble(inputs, shared, real(years - now), points)
     return Problem(structure, made, years, as_of_date(scenario))
+
+
+def _posterior(scenario: Scenario, fits: dict[str, xr.DataTree]) -> list[dict[str, xr.DataArray]]:
+    """Return the columns of posterior rows, by dotted name; one dictionary for each row drawn.
+
+    Records that were fitted together are one row.
+    """
+    found: dict[tuple[str, ...], dict[str, xr.DataArray]] = {}
+    for name, tree in sorted(fits.items(), key=lambda item: _influence(item[0])):
+        row = found.setdefault(fitted_with(scenario, name), {})
+        # Sorted, because a tree that was stored comes back with its variables in another order.
+        columns = tree["forecast"].to_dataset()
+        row |= {f"{name}.{column}": columns[column] for column in sorted(map(str, columns))}
+    return list(found.values())
 
 
 def random_points(seed: int, dimension: int, replicates: int = REPLICATES) -> quasi_random.Points:
@@ -158,7 +168,7 @@ def _numbers(
     return dict(sorted(priors.items(), key=lambda item: _influence(item[0]))), constants
 
 
-def _batches(columns: xr.Dataset) -> np.ndarray:
+def _batches(columns: dict[str, xr.DataArray]) -> np.ndarray:
     """Return posterior rows for the replicates, (replicate, row, column).
 
     Each replicate has rows of its own, in order of their first principal component, so that the

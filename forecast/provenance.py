@@ -42,6 +42,11 @@ def fitted_records(scenario: Scenario) -> list[str]:
     return [name for name, section in sections.items() if section is not None and section.fit]
 
 
+def fitted_with(scenario: Scenario, name: str) -> tuple[str, ...]:
+    """Return the records that are fitted by one model with a record: itself, or all of a world."""
+    return RECORDS if scenario.history == "joint" and name in RECORDS else (name,)
+
+
 def as_of_year(scenario: Scenario) -> float:
     """Return the forecast's now as decimal year; default: the date of the compute table."""
     return float(decimal_year(np.datetime64(as_of_date(scenario))))
@@ -75,17 +80,31 @@ def tables_of(scenario: Scenario, name: str) -> tuple[str, ...]:
 
 def fit_key(scenario: Scenario, name: str) -> dict[str, Any]:
     """Return everything that a fit depends on."""
-    modules = (f"history/{name}.py", "history/training_compute.py")
+    together = fitted_with(scenario, name)
+    modules = [f"history/{record}.py" for record in (*together, "training_compute")]
+    if len(together) > 1:
+        modules += ["joint.py", "history/joint_growth.py", "history/joint_model.py"]
     return {
-        "record": name,
+        "record": "joint" if len(together) > 1 else name,
         "section": fitted_section(scenario, name),
-        "priors": load_prior_set("scaling-law") if name == "scaling_law" else {},
+        "priors": _published_priors(name, together),
         "inference": scenario.inference.model_dump(mode="json"),
         "as_of": as_of_date(scenario),
         "seed": scenario.seed,
-        "data": {table: table_info(table).sha256 for table in tables_of(scenario, name)},
+        "data": {
+            table: table_info(table).sha256
+            for record in together
+            for table in tables_of(scenario, record)
+        },
         **fit_code_key(*modules),
     }
+
+
+def _published_priors(name: str, together: tuple[str, ...]) -> dict[str, Any]:
+    """Return the priors that a fit takes from outside its scenario."""
+    if len(together) > 1:
+        return load_prior_set("history")["joint-growth"]
+    return load_prior_set("scaling-law") if name == "scaling_law" else {}
 
 
 def fit_code_key(*modules: str) -> dict[str, Any]:
@@ -103,10 +122,15 @@ def fit_code_key(*modules: str) -> dict[str, Any]:
 
 
 def fitted_section(scenario: Scenario, name: str) -> dict[str, Any]:
-    """Return what a section says that its fit depends on, as plain values."""
-    section = getattr(scenario, name)
-    plain = section.model_dump(mode="json", exclude_none=True, exclude=NOT_FITTED)
-    return _without_sources(plain)
+    """Return what a section, or all that are fitted with it, say that the fit depends on."""
+
+    def plain(record: str) -> dict[str, Any]:
+        section = getattr(scenario, record)
+        kept = section.model_dump(mode="json", exclude_none=True, exclude=NOT_FITTED)
+        return _without_sources(kept)
+
+    together = fitted_with(scenario, name)
+    return plain(name) if len(together) == 1 else {record: plain(record) for record in together}
 
 
 def _without_sources(value: Any) -> Any:

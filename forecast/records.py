@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import checks
+from . import checks, provenance
 from .averaging import averaged, verdict_of
 from .config import Scenario
 from .datasets import decimal_year, load_frame, table_info
@@ -53,10 +53,11 @@ def fit_record(
     """Return the fit of one record, as `fit_records` does for all."""
     report = progress or (lambda name, done, total: None)
     key = fit_key(scenario, name)
-    checkpoints = cached_path("checkpoints", name, key)
-    found = cached_tree(name, key, partial(_fit, scenario, name, report, checkpoints))
+    whole = "joint" if len(provenance.fitted_with(scenario, name)) > 1 else name
+    checkpoints = cached_path("checkpoints", whole, key)
+    tree, cached = cached_tree(whole, key, partial(_fit, scenario, whole, report, checkpoints))
     shutil.rmtree(checkpoints, ignore_errors=True)  # what they were for is in the cache now
-    return found
+    return (tree if whole == name else tree.children[name].copy(inherit=False)), cached
 
 
 def _frame(table: str) -> pd.DataFrame:
@@ -116,14 +117,23 @@ def read_record(scenario: Scenario, name: str) -> Record:
 
 
 def _fit(scenario: Scenario, name: str, progress: Progress, checkpoints: Path) -> xr.DataTree:
+    if name == "joint":
+        from .joint import fit_jointly
+
+        return fit_jointly(scenario, progress, checkpoints)
     record = read_record(scenario, name)
     if name in ("algorithmic_progress", "scaling_law"):
         tree = _fit_rows(scenario, record, progress, checkpoints)
     else:
         choice = getattr(record.section, "change_points", 0)
-        counts = (0, 1, 2, 3) if choice == "average" else (choice,)
+        given = getattr(record.section, "change_point_weights", None)
+        given = given if choice == "average" else None
+        counts = tuple(k for k in range(4) if given is None or given[k] > 0)
+        counts = counts if choice == "average" else (choice,)
         trees = _fit_trends(scenario, record, counts, progress, checkpoints)
-        tree = trees[counts[0]] if len(trees) == 1 else averaged(trees, scenario.seed)
+        weights = given and [given[count] for count in counts]
+        alone = len(trees) == 1 and given is None
+        tree = trees[counts[0]] if alone else averaged(trees, scenario.seed, weights)
     tree.attrs["data"] = json.dumps({t: provenance_of(t) for t in record.tables})
     progress(name, 1, 1)
     return tree

@@ -6,6 +6,7 @@ the same quantity its posterior stands beside it.
 
 import tomllib
 from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -26,7 +27,15 @@ COLUMNS = (
     *("computed", "computed_low", "computed_high", "tolerance", "verdict"),
     *("rows", "posterior", "posterior_low", "posterior_high", "note"),
 )
-TOPICS = ("training_compute",)
+TOPICS = (
+    "training_compute",
+    "capabilities",
+    "timelines",
+    "algorithms",
+    "laws",
+    "sizes",
+    "hardware",
+)
 
 
 class Published(Strict):
@@ -59,13 +68,23 @@ def published() -> dict[str, Published]:
     """Return all published numbers by id; ``ValueError`` if a file is not as described."""
     found: dict[str, Published] = {}
     for topic in TOPICS:
-        text = files(__package__).joinpath("reproductions", f"{topic}.toml").read_text("utf-8")
-        entries = {name: Published(**entry) for name, entry in tomllib.loads(text).items()}
+        entries = _entries(topic)
         twice = found.keys() & entries.keys()
         if twice:
             raise ValueError(f"{topic}.toml: got {sorted(twice)[0]!r} again, expected it once")
         found |= entries
     return found
+
+
+@cache
+def _entries(topic: str) -> dict[str, Published]:
+    text = files(__package__).joinpath("reproductions", f"{topic}.toml").read_text("utf-8")
+    return {name: Published(**entry) for name, entry in tomllib.loads(text).items()}
+
+
+def by_topic() -> dict[str, list[str]]:
+    """Return the ids of each topic, topic in words -> ids."""
+    return {topic.replace("_", " "): list(_entries(topic)) for topic in TOPICS}
 
 
 @cache
@@ -101,12 +120,14 @@ def reproduce(
     """
     chosen = select(ids)
     tell = report or (lambda what, done, total: None)
+    fits: dict[str, Any] = {}
     rows = []
     for number, name in enumerate(chosen):
-        tell(f"reproduce {name}", number, len(chosen))
-        rows.append(_row(name, published()[name], _computing()[name](), posteriors, report))
-    if chosen:
-        tell("reproduce", len(chosen), len(chosen))
+        tell("reproduce", number, len(chosen))
+        entry = published()[name]
+        beside = _posterior(entry, fits, report) if posteriors and entry.posterior else _UNKNOWN
+        rows.append(_row(name, entry, _computing()[name](), beside))
+    tell("reproduce", len(chosen), len(chosen))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -115,16 +136,17 @@ def select(ids: Sequence[str]) -> list[str]:
     known = list(published())
     for start in ids:
         if not any(name.startswith(start) for name in known):
-            raise ValueError(f"id: got {start!r}, expected the beginning of one of {known}")
+            near = get_close_matches(start, known, n=1, cutoff=0.0)[0]
+            raise ValueError(f"id: no published number {start!r}; did you mean {near!r}?")
     return [name for name in known if not ids or name.startswith(tuple(ids))]
 
 
+_UNKNOWN = (np.nan,) * 3
+
+
 def _row(
-    name: str, entry: Published, computed: Computed, posteriors: bool, report: Report | None
+    name: str, entry: Published, computed: Computed, fitted: tuple[float, float, float]
 ) -> dict[str, Any]:
-    fitted = (np.nan,) * 3
-    if posteriors and entry.posterior:
-        fitted = _posterior(entry.posterior, entry.mass or 0.9, entry.factor, report)
     return {
         "id": name,
         "source": entry.source,
@@ -147,14 +169,19 @@ def _row(
 
 
 def _posterior(
-    where: str, mass: float, factor: float, report: Report | None
+    entry: Published, fits: dict[str, Any], report: Report | None
 ) -> tuple[float, float, float]:
-    """Return (low, median, high) of a study's quantity."""
+    """Return (low, median, high) of a study's quantity.
+
+    fits: of the studies so far, by id; a study is added where it is missing
+    """
     from .studies import fit_study
 
-    name, rival, quantity = where.split(":")
-    tree, _ = fit_study(name, report=report)
-    draws = tree[rival]["quantities"][quantity].to_numpy() * factor
+    study, rival, quantity = str(entry.posterior).split(":")
+    if study not in fits:
+        fits[study], _ = fit_study(study, report=report)
+    draws = fits[study][rival]["quantities"][quantity].to_numpy() * entry.factor
+    mass = entry.mass or 0.9
     low, middle, high = np.quantile(draws, [(1 - mass) / 2, 0.5, (1 + mass) / 2])
     return float(low), float(middle), float(high)
 

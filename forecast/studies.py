@@ -6,6 +6,7 @@ A study is a function of `history`; this module fits its rivals and labels the r
 import json
 import warnings
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.resources import files
 from math import inf
@@ -26,9 +27,41 @@ from .storage import cached_tree
 
 Report = Callable[[str, int, int], None]
 
+_FEWEST_ROWS = 5
 # id -> "module of history:function", which takes ``as_of_year`` (later rows are left out)
 STUDIES: dict[str, str] = {
     "training-compute-eras": "compute_eras:eras",
+    "training-compute-eras-2026": "compute_eras:eras_2026",
+    "training-compute-domains": "compute_domains:by_domain",
+    "language-progress": "language_progress:progress",
+    "vision-progress": "vision_progress:progress",
+    "time-horizons": "time_horizons:time_horizons",
+    "time-horizons-80": "time_horizons:time_horizons_80",
+    "time-horizons-all-models": "time_horizons:all_models",
+    "capabilities-index": "capabilities:frontier",
+    "capabilities-index-compute": "capabilities:by_compute",
+    "hardware-flop-per-second": "hardware:flop_per_second",
+    "hardware-formats": "hardware:formats",
+    "hardware-price-performance": "hardware:price_performance",
+    "hardware-energy-efficiency": "hardware:energy_efficiency",
+    "training-cost": "money:training_cost",
+    "company-compute-spend": "money:company_compute_spend",
+    "company-revenue": "money:company_revenue",
+    "chip-stock": "capacity:chip_stock",
+    "clusters": "capacity:clusters",
+    "cluster-power": "capacity:cluster_power",
+    "data-center-power": "capacity:data_center_power",
+    "data-center-chips": "capacity:data_center_chips",
+    "model-size-language": "model_size:language",
+    "model-size-vision": "model_size:vision",
+    "model-size-language-2022": "model_size:language_2022",
+    "model-size-vision-2022": "model_size:vision_2022",
+    "model-size-2022": "model_size:all_2022",
+    "parameter-gap": "parameter_gap:notable",
+    "parameter-gap-all": "parameter_gap:all_systems",
+    "dataset-size": "training_data:all_sets",
+    "dataset-size-largest": "training_data:largest",
+    "joint-growth": "joint_growth:joint_growth",
 }
 
 
@@ -37,14 +70,31 @@ def study_ids() -> list[str]:
     return list(STUDIES)
 
 
-def study(name: str, *, as_of_year: float = inf) -> Study:
-    """Return a study's rows and rival models; ``ValueError`` if there is none of this name."""
+def check_study(name: str) -> None:
+    """Raise ``ValueError`` naming the nearest study if there is none of this name."""
     if name not in STUDIES:
-        raise ValueError(f"study: got {name!r}, expected one of {', '.join(STUDIES)}")
+        near = get_close_matches(str(name), list(STUDIES), n=1, cutoff=0.0)[0]
+        raise ValueError(
+            f"study: no study {name!r}; did you mean {near!r}? (see: aitimelines history list)"
+        )
+
+
+def study(name: str, *, as_of_year: float = inf) -> Study:
+    """Return a study's rows and rival models.
+
+    Raises ``ValueError`` if there is none of this name, or too little was known by that year.
+    """
+    check_study(name)
     module, function = STUDIES[name].split(":")
-    found: Study = getattr(import_module(f".history.{module}", __package__), function)(
-        as_of_year=as_of_year
-    )
+    make = getattr(import_module(f".history.{module}", __package__), function)
+    try:
+        found: Study = make(as_of_year=as_of_year)
+        if len(found.rows) < _FEWEST_ROWS:
+            raise ValueError(f"{len(found.rows)} rows, expected at least {_FEWEST_ROWS}")
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        if as_of_year == inf:
+            raise
+        raise ValueError(f"as_of: too little of {name} by {as_of_year:.2f} ({error})") from error
     return found
 
 
@@ -70,7 +120,7 @@ def fit_study(
     unknown = set(rivals) - set(found.rivals)
     if unknown:
         known = ", ".join(found.rivals)
-        raise ValueError(f"rivals: got {sorted(unknown)[0]!r}, expected some of {known}")
+        raise ValueError(f"rival: got {sorted(unknown)[0]!r}, expected some of {known}")
     chosen = {key: rival for key, rival in found.rivals.items() if not rivals or key in rivals}
     key = {
         "study": name,
@@ -161,6 +211,7 @@ def _comparison(trees: dict[str, xr.DataTree]) -> xr.Dataset:
 
     with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+        warnings.filterwarnings("ignore", "The inplace keyword", DeprecationWarning)  # in ArviZ
         loo = {key: arviz_stats.loo(tree, pointwise=True) for key, tree in trees.items()}
         one = next(iter(trees))
         compared = (
@@ -185,6 +236,11 @@ def _comparison(trees: dict[str, xr.DataTree]) -> xr.Dataset:
 def rivals_of(tree: xr.DataTree) -> list[str]:
     """Return the names of the rivals in a fitted study."""
     return [str(rival) for rival in tree["comparison"]["rival"].to_numpy()]
+
+
+def best_rival(tree: xr.DataTree) -> str:
+    """Return the rival that a fitted study gives most weight."""
+    return rivals_of(tree)[int(tree["comparison"]["stacking_weight"].to_numpy().argmax())]
 
 
 def study_summary(tree: xr.DataTree) -> dict[str, Any]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import xarray as xr
 from aitimelines.forecast import plots, variants
-from aitimelines.forecast.config import KPerformance, Scenario
+from aitimelines.forecast.beliefs import KPerformance
+from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.problem import prepare
 from aitimelines.forecast.records import fit_record
 from aitimelines.forecast.scenario_files import scenario_from_dict

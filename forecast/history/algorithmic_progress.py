@@ -17,6 +17,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pandas as pd
+from jax import Array
 
 from ...priors.elicitation import distribution
 from .trend import MOST_DEGREES_OF_FREEDOM, Priors
@@ -32,17 +33,8 @@ def observations(frame: pd.DataFrame, *, as_of_year: float) -> pd.DataFrame:
     WikiText-2, Penn Treebank. (Ho et al. use inclusion flags that are not public; theirs is n=231.)
     Raises ``ValueError`` if fewer than 30 remain.
     """
-    rows = frame[(frame["year"] <= as_of_year) & ~frame["uncertain"].astype(bool)]
-    rows = rows[~rows["uses_cache"].astype(bool)]
-    rows = rows[(rows["parameters"] > 0) & (rows["dataset_tokens"] > 0)]
+    rows = usable(frame, as_of_year=as_of_year)
     measured = rows[list(BENCHMARKS)].notna().to_numpy()
-    known = np.flatnonzero(measured.any(axis=1))
-    rows, measured = rows.iloc[known], measured[known]
-    if len(rows) < 30:
-        raise ValueError(
-            f"algorithmic_progress: {len(rows)} models before {as_of_year:.2f}, "
-            "expected at least 30"
-        )
     benchmark = measured.argmax(axis=1)
     perplexity = rows[list(BENCHMARKS)].to_numpy()[np.arange(len(rows)), benchmark]
     return pd.DataFrame(
@@ -55,6 +47,20 @@ def observations(frame: pd.DataFrame, *, as_of_year: float) -> pd.DataFrame:
             "benchmark": benchmark,
         }
     )
+
+
+def usable(frame: pd.DataFrame, *, as_of_year: float) -> pd.DataFrame:
+    """Return the rows of the table that `observations` takes, in its order; raises as it does."""
+    rows = frame[(frame["year"] <= as_of_year) & ~frame["uncertain"].astype(bool)]
+    rows = rows[~rows["uses_cache"].astype(bool)]
+    rows = rows[(rows["parameters"] > 0) & (rows["dataset_tokens"] > 0)]
+    rows = rows[rows[list(BENCHMARKS)].notna().any(axis=1)]
+    if len(rows) < 30:
+        raise ValueError(
+            f"algorithmic_progress: {len(rows)} models before {as_of_year:.2f}, "
+            "expected at least 30"
+        )
+    return rows
 
 
 def model(
@@ -75,6 +81,25 @@ def model(
     data_exponent (beta_d), alpha_year, beta_year.
     """
     doubling = numpyro.sample("doubling_time_years", distribution(*priors["doubling_time_years"]))
+    loss = loss_nat(doubling, year, log_parameters, log_tokens, benchmark, priors)
+    scale = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
+    freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
+    freedom = jnp.minimum(freedom, MOST_DEGREES_OF_FREEDOM)
+    numpyro.sample("log_perplexity", dist.StudentT(freedom, loss, scale), obs=log_perplexity)
+
+
+def loss_nat(
+    doubling: Array,
+    year: np.ndarray,
+    log_parameters: np.ndarray,
+    log_tokens: np.ndarray,
+    benchmark: np.ndarray,
+    priors: Priors,
+) -> Array:
+    """Return the expected log perplexity [nat], (observation,); samples the law's constants.
+
+    doubling: time in which effective compute doubles [yr]
+    """
     share = numpyro.sample("parameter_share", somewhere_between_0_and_1())
     by_parameters = numpyro.sample(
         "parameter_elasticity", distribution(*priors["parameter_elasticity"])
@@ -96,14 +121,10 @@ def model(
     elapsed = year - year.mean()
     through_parameters = alpha_year * elapsed + alpha * (log_parameters - log_parameters.mean())
     through_data = beta_year * elapsed + beta * (log_tokens - log_tokens.mean())
-    loss = jnp.exp(log_loss[benchmark]) * (
+    return jnp.exp(log_loss[benchmark]) * (
         part[benchmark] * jnp.exp(-through_parameters)
         + (1 - part[benchmark]) * jnp.exp(-through_data)
     )
-    scale = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
-    freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
-    freedom = jnp.minimum(freedom, MOST_DEGREES_OF_FREEDOM)
-    numpyro.sample("log_perplexity", dist.StudentT(freedom, loss, scale), obs=log_perplexity)
 
 
 def somewhere_between_0_and_1() -> dist.Distribution:

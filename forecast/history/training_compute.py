@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from .trend import log10_trend_at
+from .trend import log10_trend_at, scale_at
 
 READINGS = ("top-n", "upper-quantile", "latent-frontier")
 
@@ -62,7 +62,7 @@ def frontier_excess_oom(
         return np.zeros(draws["doubling_time_years"].shape)
     runs_a_year = max(2.0, np.sum(year > as_of_year - 2.0) / 2.0)
     standard = stats.t.ppf(1 - 1 / runs_a_year, draws["degrees_of_freedom"])
-    return draws["residual_scale_oom"][..., 0] * standard
+    return scale_at(draws, year, as_of_year) * standard
 
 
 def forecast_columns(

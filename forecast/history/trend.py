@@ -94,7 +94,7 @@ def padded_nodes(years: np.ndarray, change_points: int) -> np.ndarray:
 
 
 def piecewise_trend(
-    years: np.ndarray, level: Array, growth: Array, change_points: Array, anchor_year: float
+    years: np.ndarray, level: Array, growth: Array, change_points: Array, anchor_year: Any
 ) -> Array:
     """Return log10 of the quantity: ``level`` in ``anchor_year``, linear between change points.
 
@@ -115,21 +115,28 @@ def model(
     change_points: int,
     residual: str,
     node: Array | None = None,
+    known: np.ndarray | None = None,
+    anchor_year: float | None = None,
+    groups: int | None = None,
 ) -> None:
     """NumPyro model of one record.
 
     year, log10_value: (observation,); group: (observation,) int, sources that share their growth
     but not their level and scatter; group 0 is the one that is forecast.
     residual: "student_t" or "latent_frontier".
+    known: (observation,) bool, rows that count; others only fill up, and repeat a date of one that
+        does. anchor_year and groups: as follow from ``year`` and ``group`` if not given.
 
     Sites: segment_doubling_time_years (segment,), log10_level_at_anchor (group,),
-    residual_scale_oom (group,), degrees_of_freedom or gap_oom, doubling_time_years (of the last
+    residual_scale_oom (group,), scatter_growth_per_year if it has a prior (see `scale_at`),
+    degrees_of_freedom or gap_oom, doubling_time_years (of the last
     segment of the record), change_point_years.
 
     Models with fewer change points are the same program with unused ones beyond the record, whose
     doubling times keep their prior: see `padded_nodes`.
     """
-    groups = int(group.max()) + 1
+    groups = int(group.max()) + 1 if groups is None else groups
+    at = anchor(year) if anchor_year is None else anchor_year
     doubling = numpyro.sample(
         "segment_doubling_time_years",
         distribution(*priors["doubling_time_years"]).expand([change_points + 1]).to_event(1),
@@ -146,20 +153,38 @@ def model(
         "residual_scale_oom",
         distribution(*priors["residual_scale_oom"]).expand([groups]).to_event(1),
     )
-    centre = piecewise_trend(year, level[group], jnp.log10(2) / doubling, dates, anchor(year))
+    centre = piecewise_trend(year, level[group], jnp.log10(2) / doubling, dates, at)
     if residual == "latent_frontier":
         gap = numpyro.sample("gap_oom", distribution(*priors["gap_oom"]))
         observed: Any = BelowFrontier(centre, gap, scale[group])
     else:
         freedom = numpyro.sample("degrees_of_freedom", distribution(*priors["degrees_of_freedom"]))
         freedom = jnp.minimum(freedom, MOST_DEGREES_OF_FREEDOM)
-        observed = dist.StudentT(freedom, centre, scale[group])
+        scatter = scale[group]
+        if "scatter_growth_per_year" in priors:
+            growth = numpyro.sample(
+                "scatter_growth_per_year", distribution(*priors["scatter_growth_per_year"])
+            )
+            scatter = scatter * jnp.exp(growth * (year - at))
+        observed = dist.StudentT(freedom, centre, scatter)
+    if known is not None:
+        observed = observed.mask(known)
     numpyro.sample("log10_value", observed, obs=log10_value)
 
 
 def anchor(year: np.ndarray) -> float:
     """Return the date at which the level is a parameter: amid the data, where it is best known."""
     return float(np.median(year))
+
+
+def scale_at(draws: Mapping[str, np.ndarray], year: np.ndarray, at: float) -> np.ndarray:
+    """Return the scale of group 0's residuals at a date [OOM], (chain, draw), from posterior draws.
+
+    It grows or shrinks exponentially over the record where ``scatter_growth_per_year`` was fitted.
+    """
+    growth = draws.get("scatter_growth_per_year", 0.0)
+    scale: np.ndarray = draws["residual_scale_oom"][..., 0] * np.exp(growth * (at - anchor(year)))
+    return scale
 
 
 def log10_trend_at(draws: Mapping[str, np.ndarray], year: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -29,9 +29,10 @@ def ols(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
 
 
 def bootstrap_slopes(x: np.ndarray, y: np.ndarray, *, samples: int, seed: int) -> np.ndarray:
-    """Return OLS slopes of resampled rows, (sample,)."""
+    """Return OLS slopes of resampled rows, (sample,), but for resamples of one row alone."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(len(x), size=(samples, len(x)))
+    rows = rows[np.ptp(x[rows], axis=1) > 0]
     xs, ys = x[rows], y[rows]
     xs, ys = xs - xs.mean(axis=1, keepdims=True), ys - ys.mean(axis=1, keepdims=True)
     return np.sum(xs * ys, axis=1) / np.sum(xs**2, axis=1)
