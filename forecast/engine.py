@@ -201,4 +201,13 @@ def _fit_summary(tree: xr.DataTree) -> dict[str, Any]:
         name: [round(float(q), 4) for q in np.quantile(value, [0.05, 0.5, 0.95])]
         for name, value in columns.items()
     }
-    return {"verdict": tree.attrs["verdict"], "sampler": tree.attrs["sampler"], "q05_50_95": levels}
+    found = {
+        "verdict": tree.attrs["verdict"],
+        "sampler": tree.attrs["sampler"],
+        "q05_50_95": levels,
+    }
+    if "change_points" in tree.children:
+        averaged = tree["change_points"].to_dataset()
+        weights = zip(averaged["model"].to_numpy(), averaged["weight"].to_numpy(), strict=True)
+        found["change_point_weights"] = {str(k): round(float(weight), 4) for k, weight in weights}
+    return found

@@ -33,6 +33,8 @@ STUDIES: dict[str, str] = {
     "training-compute-eras": "compute_eras:eras",
     "training-compute-eras-2026": "compute_eras:eras_2026",
     "training-compute-domains": "compute_domains:by_domain",
+    "training-compute-frontier": "compute_disclosure:frontier",
+    "training-compute-disclosure": "compute_disclosure:disclosure",
     "language-progress": "language_progress:progress",
     "vision-progress": "vision_progress:progress",
     "time-horizons": "time_horizons:time_horizons",

@@ -127,4 +127,9 @@ def text_table(found: dict[str, Any]) -> Group:
         cells = [f"{m:.1f} ({low:.1f} to {high:.1f})" for low, m, high in entry.values()]
         runs.add_row(year, *cells)
     lines = [Text(f"fit: {found['verdict']}"), *(Text(f"  {r}") for r in found["verdict_reasons"])]
+    for name, fit in found["fits"].items():
+        weights = fit.get("change_point_weights")
+        if weights:
+            shares = ", ".join(f"{count} with weight {w:.2f}" for count, w in weights.items())
+            lines.append(Text(f"  {name}: changes of growth {shares}"))
     return Group(chances, years, runs, *lines)

@@ -79,3 +79,19 @@ table[["published", "published_low", "published_high", "computed", "unit", "verd
 
 # %%
 slips()
+
+# %% [markdown]
+# What this model would have said on two earlier dates, and what came; the whole backtest is
+# [docs/backtest.md](../docs/backtest.md).
+
+# %%
+from aitimelines.forecast import plot_backtest
+from aitimelines.forecast.backtest import backtest
+from aitimelines.forecast.backtest_scores import forecasts_of, skills
+from aitimelines.forecast.scenario_files import load_scenario
+
+past, _ = backtest(load_scenario("baseline"), ("2020", "2022"), vintages=False)
+skills(forecasts_of(past)).round(2)
+
+# %%
+plot_backtest.fan_figure(past)

@@ -6,6 +6,7 @@ from aitimelines.forecast import reproduce
 from aitimelines.forecast.reproductions import sizes
 
 EXACT = [
+    "villalobos-2024-growth",
     "villalobos-2022-systems",
     "villalobos-2022-1952-2018-count",
     "villalobos-2022-1952-2018-slope",
@@ -21,7 +22,6 @@ EXACT = [
 INSIDE = [
     "villalobos-2022-1952-2018-doubling",
     "villalobos-2022-below-gap-doubling",
-    "villalobos-2024-growth",
     "villalobos-2024-run-out",
 ]
 

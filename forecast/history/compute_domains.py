@@ -4,9 +4,9 @@
 
 for a notable system of domain d since 2010. The line is the frontier of the domain; e_i is normal
 noise less an exponential gap, of one width for all (`compute_eras`). The domains are
-partially pooled (Gelman et al. 2013, chapter 5), written in standard normal z and u:
+partially pooled (Gelman et al. 2013, chapter 5):
 
-    log T_d = log T + w z_d,   a_d = a + v u_d
+    log T_d ~ Normal(log T, w),   a_d ~ Normal(a, v)
 
 Rivals: ``one-growth`` has w = 0; ``no-pooling`` gives every domain a doubling time and a level with
 the prior of their own, as if nothing were learnt from the others.
@@ -75,7 +75,6 @@ def model(
     residual_scale_oom, gap_oom.
     """
     domains = int(group.max()) + 1
-    many = dist.Normal(0, 1).expand([domains]).to_event(1)
     if pooling == "none":
         doubling = numpyro.sample(
             "domain_doubling_time_years",
@@ -91,12 +90,13 @@ def model(
         doubling = jnp.full(domains, typical)
         if pooling == "partial":
             spread = numpyro.sample("growth_spread", distribution(*priors["growth_spread"]))
-            doubling = typical * jnp.exp(spread * numpyro.sample("growth_offset", many))
-            numpyro.deterministic("domain_doubling_time_years", doubling)
+            each = dist.LogNormal(jnp.log(typical), spread).expand([domains])
+            doubling = numpyro.sample("domain_doubling_time_years", each.to_event(1))
         middle = numpyro.sample("log10_level", distribution(*priors["log10_level"]))
         apart = numpyro.sample("level_spread_oom", distribution(*priors["level_spread_oom"]))
-        level = middle + apart * numpyro.sample("level_offset", many)
-        numpyro.deterministic("domain_level", level)
+        level = numpyro.sample(
+            "domain_level", dist.Normal(middle, apart).expand([domains]).to_event(1)
+        )
     scale = numpyro.sample("residual_scale_oom", distribution(*priors["residual_scale_oom"]))
     gap = numpyro.sample("gap_oom", distribution(*priors["gap_oom"]))
     centre = level[group] + jnp.log10(2) / doubling[group] * (year - anchor(year))

@@ -5,7 +5,7 @@ Rivals for log10 compute x of a system released at date t:
 - ``0-breaks`` to ``3-breaks``: one line, Student-t residuals; the dates of the breaks are inferred.
 - ``frontier``: one line with a break, which systems lie below: an exponential gap and normal noise.
 - ``two-scales``: one line with a break; and from a date s on each system belongs with probability p
-  to a second line of a growth of its own, which lies above the first from s to the end of the record.
+  to a second line, with a growth of its own, that lies above the first to the end of the record.
 - ``two-scales-parallel``: the same, with one growth for both lines since s.
 - ``two-scales-2015``: the same as ``two-scales`` with the dates of the paper, 2010 and September
   2015, which were chosen after seeing the data.
