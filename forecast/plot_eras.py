@@ -4,6 +4,7 @@ Takes the tree of `studies.fit_study` for ``training-compute-eras`` or its versi
 returns a matplotlib `Figure`.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from .plot_history import COLOURS, study_attributes
 from .plot_page import INK, clean, legend, page, powers_of_ten
-from .studies import best_rival, rivals_of
+from .studies import rivals_of
 
 _TWO_LINES = "two-scales"
 _POINTS: dict[str, Any] = {"s": 13, "color": INK, "alpha": 0.5, "linewidths": 0, "zorder": 3}
@@ -59,13 +60,8 @@ def three_eras(tree: xr.DataTree) -> Figure:
 
 def finding(tree: xr.DataTree) -> str:
     """Return what the comparison says, in one line: when it breaks, whether there are two lines."""
-    best = best_rival(tree)
-    if not best.startswith(_TWO_LINES):
-        gain, error = second_line(tree)
-        sure = "no sign of a second line" if gain < 2 * error else "but two lines fit better"
-    else:
-        gain, error = second_line(tree)
-        sure = "a second line" if gain > 2 * error else "no clear sign of a second line"
+    gain, error = second_line(tree)
+    sure = "two lines fit better" if gain > 2 * error else "no sign of a second line"
     year = np.quantile(tree["frontier"]["quantities"]["change_point_1_year"], [0.05, 0.95])
     return f"Training compute speeds up between {year[0]:.0f} and {year[1]:.0f}; {sure}"
 
@@ -75,20 +71,15 @@ def second_line(tree: xr.DataTree) -> tuple[float, float]:
 
     The scores are of leave-one-out; the error is that of the sum of differences over systems.
     """
-    score = tree["comparison"]["elpd_loo"]
-    names = rivals_of(tree)
-    two = max((n for n in names if n.startswith(_TWO_LINES)), key=lambda n: float(score.sel(rival=n)))
-    one = max(
-        (n for n in names if not n.startswith(_TWO_LINES)), key=lambda n: float(score.sel(rival=n))
-    )
+    score = {n: float(tree["comparison"]["elpd_loo"].sel(rival=n)) for n in rivals_of(tree)}
+    two = max((n for n in score if n.startswith(_TWO_LINES)), key=score.__getitem__)
+    one = max((n for n in score if not n.startswith(_TWO_LINES)), key=score.__getitem__)
     each = pointwise(tree, two) - pointwise(tree, one)
     return float(each.sum()), float(np.sqrt(len(each)) * each.std(ddof=1))
 
 
 def pointwise(tree: xr.DataTree, rival: str) -> np.ndarray:
     """Return the leave-one-out log score of each system, (system,)."""
-    import warnings
-
     import arviz_stats
 
     with warnings.catch_warnings():

@@ -45,7 +45,7 @@ LAYERS = (
     {"plot_page"},
     {"plot_fits"},
     {"plot_history", "plot_backtest"},
-    {"plot_hardware", "plot_capabilities", "plot_sizes"},
+    {"plot_hardware", "plot_capabilities", "plot_sizes", "plot_eras"},
     {"plots", "plot_laws", "questions"},
     {"summaries", "sweep_store"},
     {"sweep"},

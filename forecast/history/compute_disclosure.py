@@ -40,11 +40,10 @@ from jax.scipy.special import log_ndtr, ndtr
 from scipy import special
 
 from ...priors.elicitation import distribution
-from .compute_eras import Frontier
 from .pooled_trend import pooled_rival
 from .study import Draws, Rival, Study, dated, priors
 from .training_compute import top_n_at_release
-from .trend import Priors, anchor
+from .trend import BelowFrontier, Priors, anchor
 
 TABLE, SECTION = "notable_models", "training-compute-selection"
 FRONTIER_SECTION, TOP_N, FRONTIER_SINCE_YEAR = "training-compute-frontier", 10, 2010.0
@@ -57,7 +56,7 @@ _MONTHS = 12.0
 class Disclosed(dist.Distribution):
     """A value that is known with a probability that depends on it, NaN where it is not.
 
-    centre, gap, noise: of the value, as of `compute_eras.Frontier`; reference: a value known with
+    centre, gap, noise: of the value, as of `trend.BelowFrontier`; reference: a value known with
     probability Phi(intercept); slope: of the probit in value - reference
     """
 
@@ -90,7 +89,7 @@ class Disclosed(dist.Distribution):
         known = ~jnp.isnan(value)
         safe = jnp.where(known, value, self.centre)
         seen = log_ndtr(self.intercept + self.slope * (safe - self.reference))
-        density = Frontier(self.centre, self.gap, self.noise).log_prob(safe)
+        density = BelowFrontier(self.centre, self.gap, self.noise).log_prob(safe)
         return jnp.where(known, density + seen, jnp.log(self.unknown()))
 
     def unknown(self) -> Array:
@@ -116,7 +115,7 @@ class Disclosed(dist.Distribution):
         slope: np.ndarray,
     ) -> np.ndarray:
         """Return one value for each element of the parameters, NaN where it is not known."""
-        value = Frontier.simulate(rng, centre, gap, noise)
+        value = BelowFrontier.simulate(rng, centre, gap, noise)
         seen = special.ndtr(intercept + slope * (value - reference))
         return np.where(rng.uniform(size=np.shape(value)) < seen, value, np.nan)
 

@@ -22,9 +22,8 @@ import numpyro.distributions as dist
 import pandas as pd
 
 from ...priors.elicitation import distribution
-from .compute_eras import Frontier
 from .study import Draws, Rival, Study, dated, priors
-from .trend import Priors, anchor
+from .trend import BelowFrontier, Priors, anchor
 
 TABLE, SECTION = "notable_models", "training-compute-domains"
 SINCE_YEAR, FEWEST_ROWS = 2010.0, 15
@@ -100,7 +99,7 @@ def model(
     scale = numpyro.sample("residual_scale_oom", distribution(*priors["residual_scale_oom"]))
     gap = numpyro.sample("gap_oom", distribution(*priors["gap_oom"]))
     centre = level[group] + jnp.log10(2) / doubling[group] * (year - anchor(year))
-    numpyro.sample("log10_value", Frontier(centre, gap, scale), obs=log10_value)
+    numpyro.sample("log10_value", BelowFrontier(centre, gap, scale), obs=log10_value)
 
 
 def by_domain(*, as_of_year: float = inf) -> Study:

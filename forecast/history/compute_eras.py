@@ -22,7 +22,6 @@ import numpyro
 import numpyro.distributions as dist
 import pandas as pd
 from jax import Array
-from jax.scipy.special import log_ndtr
 
 from ...priors.elicitation import distribution
 from .study import Draws, Rival, Study, dated, priors, trend_rival
@@ -42,7 +41,6 @@ PAPER_DATES = (2010.0, 2015.0 + 8 / 12)  # 1 January 2010, 1 September 2015
 _MONTHS = 12.0
 _BREAKS = np.arange(2000.0, 2016.0)
 _FIRST_SPLIT = 2012.0
-_FAR = 100.0  # standard deviations, beyond which Mills's ratio is its asymptotic series to 2e-8
 _FEWEST_YEARS = 4.0  # of the record, after the second line begins
 
 
@@ -90,24 +88,6 @@ class TwoScales(dist.Distribution):
         return centre + scale * rng.standard_t(df)
 
 
-class Frontier(BelowFrontier):
-    """The same distribution, right too where the gap is a tiny part of the noise.
-
-    There the terms of `BelowFrontier.log_prob` are large and cancel.
-    """
-
-    def log_prob(self, value: Array) -> Array:
-        """Return the log density: normal in ``value``, times Mills's ratio."""
-        above = (value - self.frontier) / self.noise
-        z = above + self.noise / self.gap
-        far = z > _FAR
-        near = jnp.where(far, 0.0, z)
-        mills = near**2 / 2 + log_ndtr(-near)
-        z = jnp.where(far, z, 1.0)
-        asymptotic = -jnp.log(z) - jnp.log(2 * jnp.pi) / 2 - jnp.log1p(1 / z**2)
-        return -jnp.log(self.gap) - above**2 / 2 + jnp.where(far, asymptotic, mills)
-
-
 def frontier_model(
     *, year: np.ndarray, log10_value: np.ndarray, priors: Priors, node: Array
 ) -> None:
@@ -125,7 +105,7 @@ def frontier_model(
     )
     numpyro.deterministic("change_point_years", node)
     centre = piecewise_trend(year, level, jnp.log10(2) / doubling, node, anchor(year))
-    numpyro.sample("log10_value", Frontier(centre, gap, noise), obs=log10_value)
+    numpyro.sample("log10_value", BelowFrontier(centre, gap, noise), obs=log10_value)
 
 
 def model(

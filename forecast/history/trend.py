@@ -23,6 +23,9 @@ MAX_CHANGE_POINTS = 3
 UNUSED_YEAR = 9999.0  # an unused change point lies beyond the record
 _MOST_NODES = 500
 _SHORTEST_SEGMENT_YEARS = 1.0
+# Standard deviations beyond which Mills's ratio is its asymptotic series to 2e-8: where the gap is
+# a tiny part of the noise, its terms are large and cancel.
+_FAR = 100.0
 # Beyond this Student's t is the normal distribution to 1e-6, and its density, a difference of large
 # log gammas, loses its digits.
 MOST_DEGREES_OF_FREEDOM = 1e6
@@ -48,10 +51,15 @@ class BelowFrontier(dist.Distribution):
         super().__init__(batch_shape=shape)
 
     def log_prob(self, value: Array) -> Array:
-        """Return the log density."""
-        ratio = self.noise / self.gap
+        """Return the log density: normal in ``value``, times Mills's ratio."""
         above = (value - self.frontier) / self.noise
-        return -jnp.log(self.gap) + above * ratio + ratio**2 / 2 + log_ndtr(-(above + ratio))
+        z = above + self.noise / self.gap
+        far = z > _FAR
+        near = jnp.where(far, 0.0, z)
+        mills = near**2 / 2 + log_ndtr(-near)
+        z = jnp.where(far, z, 1.0)
+        asymptotic = -jnp.log(z) - jnp.log(2 * jnp.pi) / 2 - jnp.log1p(1 / z**2)
+        return -jnp.log(self.gap) - above**2 / 2 + jnp.where(far, asymptotic, mills)
 
     @staticmethod
     def simulate(
