@@ -11,6 +11,7 @@ from typing import Any
 import xarray as xr
 from aitimelines.forecast import (
     plot_capabilities,
+    plot_eras,
     plot_hardware,
     plot_history,
     plot_sizes,
@@ -86,7 +87,7 @@ def figures_of(trees: dict[str, xr.DataTree]) -> dict[str, dict[str, Figure]]:
             "history_priors": priors,
             "history_checks": plot_history.predictive_figure(example),
         },
-        EXAMPLE: {"history_eras": plot_history.study_figure(example)},
+        EXAMPLE: {"history_eras": plot_eras.three_eras(example)},
         "model-size-language": {
             "history_sizes": plot_sizes.break_figure(trees["model-size-language"])
         },
