@@ -80,7 +80,7 @@ def horizon_table(frame: pd.DataFrame) -> tuple[str, list[str]]:
             row.append(" / ".join(f"{x:.2f}" for x in crps) + f", {inside:.0%}")
             if min(crps[1:]) < crps[0]:
                 count = of.loc[backtest.STACKED, "outcomes"]
-                worse.append(f"{row[0]}, {ahead} years ahead ({count} outcomes)")
+                worse.append(f"{row[0]}, {ahead} years ahead ({count:.0f} outcomes)")
         rows.append(row)
     header = ["", *(f"{h} yr" for h in range(1, backtest.MOST_YEARS_AHEAD + 1))]
     return markdown_table(header, rows), worse
@@ -93,7 +93,7 @@ def coverage(frame: pd.DataFrame) -> str:
     for quantity in backtest_fits.QUANTITIES:
         runs = table.loc[(quantity, "run", backtest.STACKED)]
         lines.append(
-            f"- {quantity.replace('_', ' ')}: of {runs['outcomes']} later runs "
+            f"- {quantity.replace('_', ' ')}: of {runs['outcomes']:.0f} later runs "
             f"{runs['inside_90']:.0%} inside 90 %, {runs['inside_50']:.0%} inside 50 %."
         )
     return "\n".join(lines)

@@ -217,6 +217,7 @@ def test_two_lines_are_found_where_there_are() -> None:
     assert np.median(second - first, axis=(0, 1))[1] == pytest.approx(2.5, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_size_of_what_is_not_told_is_found_where_the_shape_is_known() -> None:
     rng = np.random.default_rng(4)
     year = np.sort(rng.uniform(2018, 2026, 2400))
