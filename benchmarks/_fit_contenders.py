@@ -103,16 +103,16 @@ def smallest_ess(draws: dict[str, np.ndarray]) -> float:
 
 def ours(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
     """Return this package's fit; its ESS is at most that of the weights (Kish)."""
-    from aitimelines.forecast import inference
+    from aitimelines.forecast import inference, model_program
 
     settings = inference.SamplerSettings(chains=CHAINS, draws=draws, warmup=warmup)
     example = None if case.nodes is None else case.nodes[0]
-    kept: list[inference.Compiled] = []
+    kept: list[model_program.Compiled] = []
 
     def run(seed: int) -> Timed:
         start = clock()
         if not kept:
-            kept.append(inference.compile_model(case.model, case.data, example))
+            kept.append(model_program.compile_model(case.model, case.data, example))
         found = inference.fit(
             case.model,
             case.data,
@@ -177,9 +177,9 @@ def blackjax_nuts(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]
     import blackjax
     import jax
     import jax.numpy as jnp
-    from aitimelines.forecast import inference
+    from aitimelines.forecast.model_program import compile_model
 
-    compiled = inference.compile_model(case.continuous, case.data)
+    compiled = compile_model(case.continuous, case.data)
 
     def density(z: Any) -> Any:
         return compiled.joint(z, jnp.zeros(1))
@@ -221,10 +221,10 @@ def nutpie_nuts(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
     import jax
     import jax.numpy as jnp
     import nutpie
-    from aitimelines.forecast import inference
+    from aitimelines.forecast.model_program import compile_model
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    compiled = inference.compile_model(case.continuous, case.data)
+    compiled = compile_model(case.continuous, case.data)
     both = jax.jit(jax.value_and_grad(lambda z: compiled.joint(z, jnp.zeros(1))))
     size, tune = compiled.size, min(warmup, 300)
 

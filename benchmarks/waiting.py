@@ -35,16 +35,16 @@ def lap(name):
     global last
     now = time.process_time()
     laps[name], last = now - last, now
-from aitimelines.forecast import cli
+from aitimelines.forecast import cli, compiled
 from aitimelines.forecast.scenario_files import load_scenario
 scenario = load_scenario("baseline", samples=int(sys.argv[1]))
 lap("the command itself, the scenario")
-with cli.few_collections():
+with compiled.few_collections():
     import jax
     lap("import jax")
     import xarray
     lap("import xarray, pandas")
-    from aitimelines.forecast import compiled, engine, storage, summaries
+    from aitimelines.forecast import engine, storage, summaries
     lap("import the rest of the engine")
 compiled.keep_compiled_programs()
 fits = engine.fit(scenario)

@@ -16,8 +16,9 @@ from .config import Scenario
 from .datasets import decimal_year, table_ids, table_info
 from .history import price_performance, training_compute, trend
 from .history.study import dated
-from .inference import Compiled, Fit, SamplerSettings, compile_model, fit
-from .records import _priors
+from .inference import Fit, SamplerSettings, fit
+from .model_program import Compiled, compile_model
+from .records import fitted_priors
 from .scoring import Mixture
 
 QUANTITIES = ("training_compute", "model_size", "price_performance")
@@ -185,7 +186,7 @@ def _padded(scenario: Scenario, quantity: str, rows: pd.DataFrame, length: int) 
         "known": np.arange(length) < len(rows),
         "anchor_year": trend.anchor(rows["year"].to_numpy()),
         "groups": 2 if quantity == "price_performance" else 1,
-        "priors": _priors(section),
+        "priors": fitted_priors(section),
         "change_points": trend.MAX_CHANGE_POINTS,
         "residual": "student_t",
     }

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from . import importance, inference
+from . import importance
+from .model_program import compile_model
 
 
 def ranks(
@@ -41,7 +42,7 @@ def ranks(
     size = np.size(arguments[observed])
     example = np.append(alternatives[0], np.zeros(size))
     compiled, source = (
-        inference.compile_model(_with_data_as_node(model, given, observed, nodes), {}, example)
+        compile_model(_with_data_as_node(model, given, observed, nodes), {}, example)
         for given in (arguments, {**arguments, **(truth or {})})
     )
     standard = rng.standard_normal((2, replications, compiled.size))

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from .compiled import loading, use_every_core
 from .progress import Kind, note, shown, warnings_as_notes
 from .tables import text_table
 
@@ -175,32 +176,11 @@ def _forecast(
 def _simulated(scenario: Any, progress: Kind) -> Any:
     """Fit and simulate."""
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        with few_collections():
-            from .compiled import keep_compiled_programs, use_every_core
+        with loading(report):
             from .engine import fit, simulate
 
             use_every_core()
-            reason = keep_compiled_programs()
-        if reason is not None:
-            note(f"compiled programs are not kept: {reason}", progress)
-        report("load libraries", 1, 1)
         return simulate(scenario, fit(scenario, progress=report), progress=report)
-
-
-@contextmanager
-def few_collections() -> Iterator[None]:
-    """Import without garbage collections, and leave out what was imported from those to come.
-
-    Else the collector walks through a hundred thousand lasting objects again and again: a third of
-    the time of ``import jax``.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 SHOW_EXAMPLES = """Examples:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .progress import Kind, shown, warnings_as_notes
 
 if TYPE_CHECKING:
@@ -68,19 +69,13 @@ def ask(
 
 
 def _answers(ids: list[str], progress: Kind) -> list["Asked"]:
-    from .cli import few_collections
     from .questions import ask as answer
     from .questions import question
 
     with shown(progress) as report, warnings_as_notes(progress):
         if any(question(each).why_not is None for each in ids):
-            report("load libraries", 0, 1)
-            with few_collections():
-                from .compiled import keep_compiled_programs
+            with loading(report):
                 from .questions import drawing  # noqa: F401
-
-                keep_compiled_programs()
-            report("load libraries", 1, 1)
         return [answer(each, progress=report) for each in ids]
 
 

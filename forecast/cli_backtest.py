@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .progress import Kind, shown, warnings_as_notes
 from .tables import json_text
 
@@ -53,7 +54,6 @@ def backtest(
     overwrite
         Replace an existing output folder.
     """
-    from .cli import few_collections
     from .files import refuse_existing
     from .scenario_files import load_scenario
 
@@ -64,14 +64,9 @@ def backtest(
     if output is not None:
         refuse_existing(output, overwrite=overwrite)
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        with few_collections():
+        with loading(report):
             from .backtest import backtest as run_backtest
             from .backtest_scores import backtest_summary
-            from .compiled import keep_compiled_programs
-
-            keep_compiled_programs()
-        report("load libraries", 1, 1)
         tree, _ = run_backtest(chosen, dates, vintages=vintages, report=report)
         found = backtest_summary(tree)
     if output is not None:

@@ -1,7 +1,8 @@
 """``aitimelines history``: the historical record, and rival models of it compared."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from math import inf
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from .progress import Kind, shown, warnings_as_notes
+from .compiled import loading
+from .progress import Kind, Report, shown, warnings_as_notes
 from .tables import json_text, quantiles_text, quantity_words
 
 EXAMPLES = """Examples:
@@ -44,8 +46,7 @@ def history_list(*, json_: Json = False, progress: Kind = "auto") -> None:
     """
     from rich.table import Table
 
-    with shown(progress) as report, warnings_as_notes(progress):
-        _load_libraries(report)
+    with _shown(progress):
         from .studies import study_ids
 
         found = [_described(name, inf) for name in study_ids()]
@@ -78,8 +79,7 @@ def history_show(
         On standard error: bars, lines, json, none, or auto.
     """
     _known(study)
-    with shown(progress) as report, warnings_as_notes(progress):
-        _load_libraries(report)
+    with _shown(progress):
         found = _described(study, _decimal(as_of))
     if json_:
         return _print_json(found)
@@ -183,16 +183,13 @@ def _known(name: str) -> None:
     check_study(name)
 
 
-def _load_libraries(report: Any) -> None:
-    from .cli import few_collections
-
-    report("load libraries", 0, 1)
-    with few_collections():
-        from .compiled import keep_compiled_programs
-        from .history import study  # noqa: F401
-
-        keep_compiled_programs()
-    report("load libraries", 1, 1)
+@contextmanager
+def _shown(progress: Kind) -> Iterator[Report]:
+    """Load the libraries of studies, then give a function that shows progress."""
+    with shown(progress) as report, warnings_as_notes(progress):
+        with loading(report):
+            from .history import study  # noqa: F401
+        yield report
 
 
 def _decimal(as_of: date | None) -> float:
@@ -227,8 +224,7 @@ def _fitted(
     sampler: str,
     progress: Kind,
 ) -> dict[str, Any]:
-    with shown(progress) as report, warnings_as_notes(progress):
-        _load_libraries(report)
+    with _shown(progress) as report:
         from .studies import fit_study, study_ids
 
         chosen = list(dict.fromkeys(studies)) or study_ids()

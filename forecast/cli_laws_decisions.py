@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .files import check_figure
 from .progress import Kind, shown, warnings_as_notes
 
@@ -232,16 +233,9 @@ def laws_envelope(
 
 def fitted(table: str, progress: Kind) -> Any:
     """Return the fit of a law to a table, from the cache if it is there."""
-    from .cli import few_collections
-
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        with few_collections():
-            from .compiled import keep_compiled_programs
+        with loading(report):
             from .law_fits import fit_runs, read_runs
-
-            keep_compiled_programs()
-        report("load libraries", 1, 1)
         return fit_runs(read_runs(table), report=report)[0]
 
 

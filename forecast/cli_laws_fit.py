@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .progress import Kind, shown, warnings_as_notes
 
 out = Console()
@@ -60,7 +61,6 @@ def laws_fit(
     overwrite
         Replace an existing output folder.
     """
-    from .cli import few_collections
     from .files import check_figure, refuse_existing
 
     if figure is not None:
@@ -68,13 +68,8 @@ def laws_fit(
     if output is not None:
         refuse_existing(output, overwrite=overwrite)
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        with few_collections():
-            from .compiled import keep_compiled_programs
+        with loading(report):
             from .law_fits import DEFAULT_FLOP, fit_runs, law_summary, read_runs
-
-            keep_compiled_programs()
-        report("load libraries", 1, 1)
         runs = read_runs(table, dict(map(pair, where or ())))
         tree, _ = fit_runs(runs, flop=flop or DEFAULT_FLOP, seed=seed, report=report)
     found = law_summary(tree)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .progress import Kind, shown, warnings_as_notes
 
 out = Console()
@@ -56,17 +57,10 @@ def laws_plateau(
     progress
         On standard error: bars, lines, json, none, or auto.
     """
-    from .cli import few_collections
-
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        with few_collections():
+        with loading(report):
             from .cli_laws_fit import pair
-            from .compiled import keep_compiled_programs
             from .plateaus import plateau, plateau_summary, read_curve
-
-            keep_compiled_programs()
-        report("load libraries", 1, 1)
         column = performance or ("loss_nats" if lower_is_better else "elo_vs_perfect_play")
         known = 0.0 if column == "elo_vs_perfect_play" else inf
         best = known if limit is None else limit

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .progress import Kind, shown, warnings_as_notes
 
 out = Console()
@@ -36,7 +37,6 @@ def laws_transition(
     progress
         On standard error: bars, lines, json, none, or auto.
     """
-    from .cli import few_collections
     from .scenario_files import load_scenario
 
     chosen = load_scenario(scenario)
@@ -45,14 +45,9 @@ def laws_transition(
             f"scenario: {chosen.id!r} fits no training compute, expected one that does"
         )
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        with few_collections():
-            from .compiled import keep_compiled_programs
+        with loading(report):
             from .records import fit_record
             from .transition import summary, transition
-
-            keep_compiled_programs()
-        report("load libraries", 1, 1)
         fit, _ = fit_record(chosen, "training_compute", report)
         found = transition(fit["trend"].to_dataset(), seed=seed)
     plain = summary(found) | {"scenario": chosen.id, "fit": fit.attrs["verdict"]}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from .compiled import loading
 from .progress import Kind, shown, warnings_as_notes
 from .tables import json_text, span_text
 
@@ -63,18 +64,10 @@ def reproduce(
     if json_ and csv:
         raise ValueError("csv: got --json as well, expected one of them")
     with shown(progress) as report, warnings_as_notes(progress):
-        report("load libraries", 0, 1)
-        from .cli import few_collections
-
-        with few_collections():
+        with loading(report):
             from . import reproduce as reproduction
 
             chosen = reproduction.select(ids)
-            if posterior:
-                from .compiled import keep_compiled_programs
-
-                keep_compiled_programs()
-        report("load libraries", 1, 1)
         table = reproduction.reproduce(ids, posteriors=posterior, report=report)
     slips = {name: slip for name, slip in reproduction.slips().items() if name in set(chosen)}
     if csv:

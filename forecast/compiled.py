@@ -1,14 +1,49 @@
-"""Compiled programs kept for the next run.
+"""What a command does before its first array: import libraries, keep compiled programs, use cores.
 
-JAX loads what it finds there as machine code and runs it. So the folder is used only if nobody but
-its owner, who must be the user, can write to it or put another one in its place.
+JAX loads the programs it finds in the cache folder as machine code and runs them. So the folder is
+used only if nobody but its owner, who must be the user, can write to it or put another one in its
+place.
 """
 
+import gc
 import os
 import stat
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .files import cache_directory
+
+
+@contextmanager
+def loading(report: Callable[[str, int, int], None]) -> Iterator[None]:
+    """Import what a command needs, and report it; then let JAX keep compiled programs.
+
+    Warns if these may not be kept.
+    """
+    report("load libraries", 0, 1)
+    with few_collections():
+        yield
+        reason = keep_compiled_programs()
+    if reason is not None:
+        warnings.warn(f"compiled programs are not kept: {reason}", stacklevel=3)
+    report("load libraries", 1, 1)
+
+
+@contextmanager
+def few_collections() -> Iterator[None]:
+    """Import without garbage collections, and leave out what was imported from those to come.
+
+    Else the collector walks through a hundred thousand lasting objects again and again: a third of
+    the time of ``import jax``.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def keep_compiled_programs() -> str | None:

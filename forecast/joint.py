@@ -24,7 +24,15 @@ from .history.study import Draws, priors
 from .history.trend import anchor
 from .inference import Fit, fit
 from .provenance import RECORDS
-from .records import Record, _priors, _seed, _settings, labelled, provenance_of, read_record
+from .records import (
+    Record,
+    fitted_priors,
+    labelled,
+    part_seed,
+    provenance_of,
+    read_record,
+    sampler_settings,
+)
 
 _BREAKS = (0, 1)  # two pass the gate, but are too ragged for leave-one-out
 _KINDS = dict(zip(RECORDS, (COMPUTE, COST, CHIPS, LANGUAGE), strict=True))
@@ -98,7 +106,7 @@ def joint_priors(scenario: Scenario) -> dict[str, Any]:
 
     Compute has no prior of its growth here, which is that of spending and price-performance.
     """
-    compute, usd, price, algorithms = (_priors(getattr(scenario, name)) for name in RECORDS)
+    compute, usd, price, algorithms = (fitted_priors(getattr(scenario, name)) for name in RECORDS)
     extra = priors("joint-growth")
     scatter = {
         f"{kind}_{name}": section[name]
@@ -137,9 +145,9 @@ def _fit(
         joint_growth.arguments(
             rows, joint_priors(scenario), breaks=breaks, identity=True, factor=True
         ),
-        seed=_seed(scenario, "joint", str(breaks)),
+        seed=part_seed(scenario, "joint", str(breaks)),
         nodes=joint_growth.break_nodes(_years(rows), breaks),
-        settings=_settings(scenario),
+        settings=sampler_settings(scenario),
         progress=progress,
         checkpoints=checkpoints,
     )

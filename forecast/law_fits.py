@@ -167,11 +167,12 @@ def _fit(
 ) -> xr.DataTree:
     from . import inference
     from .history import scaling_law
+    from .model_program import compile_model
 
     columns = [str(column) for column in rows if column != "name"]
     data: dict[str, Any] = {column: rows[column].to_numpy() for column in columns}
     data["priors"] = scaling_law.default_priors()
-    compiled = inference.compile_model(scaling_law.model, data)
+    compiled = compile_model(scaling_law.model, data)
     result = inference.fit(
         scaling_law.model,
         data,

@@ -25,6 +25,7 @@ from . import checks, inference
 from .history import learning_curve
 from .history.learning_curve import LOSS_FAMILIES, SCORE_FAMILIES, Run
 from .law_fits import read_runs
+from .model_program import Compiled, compile_model
 from .records import quantities_of
 
 Report = Callable[[str, int, int], None]
@@ -243,10 +244,10 @@ def _stacked(
 
 
 @cache
-def _compiled(family: str, points: int) -> inference.Compiled:
+def _compiled(family: str, points: int) -> Compiled:
     """Return the program that fits a family to any run of so many points."""
     example = np.linspace(-1, 1, 2 + 3 * points)
-    return inference.compile_model(learning_curve.model, _data(family), example)
+    return compile_model(learning_curve.model, _data(family), example)
 
 
 def _data(family: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What the record taught: prior and posterior of the quantities that are fitted to it."""
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -11,6 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from .plot_page import BLUE, INK, clean, draw_text, legend, page
+from .tables import span_text
 
 # The records, and the parts that have a level of their own: (name, unit).
 _LEVELS = {
@@ -22,7 +24,7 @@ _LEVELS = {
 
 
 class Panel(NamedTuple):
-    """A fitted quantity: its title, its unit, and its draws."""
+    """A fitted quantity: its title, its unit ("year": of the calendar), and its draws."""
 
     title: str
     unit: str
@@ -32,13 +34,24 @@ class Panel(NamedTuple):
 
 def prior_posterior(tree: xr.DataTree) -> Figure:
     """Draw prior and posterior of the doubling time and the level of every fitted record."""
-    panels = _fitted_quantities(tree)
-    columns = min(4, max(1, len(panels)))
-    rows = max(1, -(-len(panels) // columns))
-    figure, grid = page(
+    return prior_posterior_page(
         tree.attrs,
         "What the record says: prior and posterior",
         f"Record as known on {tree.attrs['as_of']}, before conditioning on no arrival",
+        _fitted_quantities(tree),
+    )
+
+
+def prior_posterior_page(
+    attributes: Mapping[Any, Any], heading: str, subtitle: str, panels: Sequence[Panel]
+) -> Figure:
+    """Draw prior and posterior of some quantities; attributes are those of `plot_page.page`."""
+    columns = min(4, max(1, len(panels)))
+    rows = max(1, -(-len(panels) // columns))
+    figure, grid = page(
+        attributes,
+        heading,
+        subtitle,
         axes_inches=2.1 * rows - 1.05,
         label_inches=(0.25, 0.85),
         legend_rows=1,
@@ -54,7 +67,7 @@ def prior_posterior(tree: xr.DataTree) -> Figure:
         prior = Line2D([], [], color=INK, linestyle="--")
         posterior = Patch(facecolor=BLUE, edgecolor=BLUE, alpha=0.5)
         handles = {"prior": prior, "posterior (both drawn to the same height)": posterior}
-        legend(figure, tree.attrs, handles)
+        legend(figure, attributes, handles)
     else:
         note = "Nothing was fitted: the scenario rests on its priors alone."
         draw_text(figure, 0.5, 0.5, note, ha="center")
@@ -82,29 +95,34 @@ def _fitted_quantities(tree: xr.DataTree) -> list[Panel]:
 
 
 def _draw_densities(axes: Axes, panel: Panel) -> None:
-    """Draw two histograms, each to its own height, on a log axis if in years; write 90 % ranges."""
+    """Draw two histograms, each to its own height, and write medians with 90 % ranges.
+
+    What is positive and spans more than a factor of ten is drawn on a log axis.
+    """
     title, unit, prior, posterior = panel
+    ends = np.quantile(np.concatenate([prior.ravel(), posterior.ravel()]), (0.001, 0.999))
+    logarithmic = ends[0] > 0 and ends[1] > 10 * ends[0]
     ranges = []
     for name, values, bins in (("prior", prior, 24), ("posterior", posterior, 40)):
         low, high = np.quantile(values, (0.002, 0.998))
-        edges = (np.geomspace if unit == "years" else np.linspace)(low, high, bins)
+        edges = (np.geomspace if logarithmic else np.linspace)(low, high, bins)
         height, _ = np.histogram(values, edges)
         height = height / height.max()
         if name == "prior":
             axes.stairs(height, edges, color=INK, linestyle="--", linewidth=1.2)
         else:
             axes.stairs(height, edges, color=BLUE, alpha=0.5, fill=True)
-            axes.stairs(height, edges, color=BLUE, linewidth=1.2)
-        low, high = np.quantile(values, (0.05, 0.95))
-        ranges.append(f"{name} {low:.3g} to {high:.3g}")
+        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
+        ranges.append(f"{name} {span_text(low, middle, high, unit)}")
     clean(axes)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(NullLocator())
-    if unit == "years":
+    if logarithmic:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if ends[1] < 1e3 * ends[0] else (1,)))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.set_title(title, size=9, loc="left", color=INK)
-    axes.set_xlabel("\n".join([f"{unit}; 90 % range:", *ranges]), size=8, color=INK)
+    axes.tick_params(labelsize=8)
+    axes.set_title(title, size=9, loc="left", color=INK, parse_math=False)
+    axes.set_xlabel("\n".join([f"{unit}; median (90 %):", *ranges]), size=7.5, color=INK)

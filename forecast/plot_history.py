@@ -4,7 +4,6 @@ Each takes the tree of `studies.fit_study` and returns a matplotlib `Figure`.
 """
 
 import json
-import re
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -15,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy import stats
 
+from .plot_fits import Panel, prior_posterior_page
 from .plot_page import BLUE, GREY, INK, clean, legend, page, plain, powers_of_ten
-from .tables import quantity_words, span_text
+from .tables import quantity_words
 
 COLOURS = (BLUE, "#D55E00", "#00805F", "#E69F00", "#8E4585", "#56B4E9", "#7A5C00")
 DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)))
@@ -76,29 +75,12 @@ def prior_posterior_figure(tree: xr.DataTree, rival: str) -> Figure:
     panels = _panels(tree.children[rival])
     left_out = f"; {len(panels) - MOST_PANELS} more not shown" if len(panels) > MOST_PANELS else ""
     panels = panels[:MOST_PANELS]
-    columns = min(4, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, grid = page(
+    return prior_posterior_page(
         study_attributes(tree, rival),
         f"What {tree.attrs['rows']} rows teach: prior and posterior",
         f"{rival}: {tree[rival].attrs['claim']}{left_out}",
-        axes_inches=2.1 * rows - 1.05,
-        label_inches=(0.25, 0.85),
-        legend_rows=1,
-        sides=(0.04, 0.97),
-        nrows=rows,
-        ncols=columns,
-        wspace=0.15,
-        hspace=1.0,
+        panels,
     )
-    for index, (name, prior, posterior) in enumerate(panels):
-        _draw_densities(figure.add_subplot(grid[index]), name, prior, posterior)
-    handles = {
-        "prior": Line2D([], [], color=INK, linestyle="--"),
-        "posterior (both drawn to the same height)": Patch(color=BLUE, alpha=0.5),
-    }
-    legend(figure, study_attributes(tree, rival), handles)
-    return figure
 
 
 def predictive_figure(tree: xr.DataTree) -> Figure:
@@ -201,8 +183,8 @@ def _label_observed(axes: Axes, unit: str, which: str) -> None:
         powers_of_ten(axes.yaxis if which == "y" else axes.xaxis)
 
 
-def _panels(fitted: xr.DataTree) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return (name, prior draws, posterior draws) of what varies in both; scalars first."""
+def _panels(fitted: xr.DataTree) -> list[Panel]:
+    """Return what varies both beforehand and afterwards, a panel each; scalars first."""
     prior, posterior = fitted["prior"].to_dataset(), fitted["posterior"].to_dataset()
     shared = [str(name) for name in posterior if name in prior]
     found = []
@@ -210,46 +192,15 @@ def _panels(fitted: xr.DataTree) -> list[tuple[str, np.ndarray, np.ndarray]]:
         before, after = prior[name].to_numpy(), posterior[name].to_numpy()
         if before.shape[2:] != after.shape[2:]:
             continue
+        what, unit = quantity_words(name)
+        if unit == "years" and np.median(after) > 1000:
+            unit = "year"
         for place in np.ndindex(after.shape[2:]):
             pair = before[(..., *place)].ravel(), after[(..., *place)].ravel()
-            index = " " + ", ".join(str(i + 1) for i in place) if place else ""
+            index = ", ".join(str(i + 1) for i in place)
             if all(np.ptp(values) > 0 for values in pair):
-                found.append((name + index, *pair))
+                found.append(Panel(plain(f"{what} {index}", 34), unit, *pair))
     return found
-
-
-def _draw_densities(axes: Axes, name: str, prior: np.ndarray, posterior: np.ndarray) -> None:
-    """Draw two histograms, each to its own height; positive quantities on a log axis."""
-    ends = np.quantile(np.concatenate([prior, posterior]), (0.001, 0.999))
-    logarithmic = ends[0] > 0 and ends[1] > 10 * ends[0]
-    what, unit = quantity_words(re.sub(r" .*", "", name))
-    index = name.partition(" ")[2]
-    if unit == "years" and np.median(posterior) > 1000:
-        unit = "year"
-    ranges = []
-    for label, values, bins in (("prior", prior, 24), ("posterior", posterior, 40)):
-        low, high = np.quantile(values, (0.002, 0.998))
-        edges = (np.geomspace if logarithmic else np.linspace)(low, high, bins)
-        height, _ = np.histogram(values, edges)
-        height = height / height.max()
-        if label == "prior":
-            axes.stairs(height, edges, color=INK, linestyle="--", linewidth=1.2)
-        else:
-            axes.stairs(height, edges, color=BLUE, alpha=0.5, fill=True)
-        low, middle, high = np.quantile(values, (0.05, 0.5, 0.95))
-        ranges.append(f"{label} {span_text(low, middle, high, unit)}")
-    clean(axes)
-    axes.spines["left"].set_visible(False)
-    axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_locator(NullLocator())
-    if logarithmic:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if ends[1] < 1e3 * ends[0] else (1,)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.tick_params(labelsize=8)
-    axes.set_title(plain(f"{what} {index}", 34), size=9, loc="left", color=INK, parse_math=False)
-    axes.set_xlabel("\n".join([unit, *ranges]), size=7.5, color=INK)
 
 
 def _draw_replications(axes: Axes, fitted: xr.DataTree, observed: str) -> None:

@@ -21,6 +21,7 @@ _CODE = (
 )
 _FIT_MODULES = (
     "inference.py",
+    "model_program.py",
     "importance.py",
     "student_mixture.py",
     "nuts.py",

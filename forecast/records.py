@@ -156,19 +156,21 @@ def provenance_of(table: str) -> dict[str, str]:
     }
 
 
-def _priors(section: Any) -> dict[str, Any]:
+def fitted_priors(section: Any) -> dict[str, Any]:
+    """Return the priors of a section that its model fits, name -> interval."""
     names = sorted(set(type(section).model_fields) - NOT_FITTED)
     found = {name: getattr(getattr(section, name), "interval", None) for name in names}
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
-def _settings(scenario: Scenario) -> Any:
+def sampler_settings(scenario: Scenario) -> Any:
+    """Return how a scenario's models are sampled, as `inference.SamplerSettings`."""
     from .inference import SamplerSettings
 
     return SamplerSettings(**scenario.inference.model_dump())
 
 
-def _seed(scenario: Scenario, *names: str) -> tuple[int, ...]:
+def part_seed(scenario: Scenario, *names: str) -> tuple[int, ...]:
     """Return the seed of a named part: adding a part does not move the others."""
     return scenario.seed, *(zlib.crc32(name.encode()) for name in names)
 
@@ -186,6 +188,7 @@ def _fit_trends(
     """
     from . import inference
     from .history import trend
+    from .model_program import compile_model
 
     year = record.rows["year"].to_numpy()
     group = record.rows.get("group", pd.Series(0, index=record.rows.index))
@@ -194,24 +197,22 @@ def _fit_trends(
         "year": year,
         "log10_value": record.rows["log10_value"].to_numpy(),
         "group": group.to_numpy(dtype=int),
-        "priors": _priors(record.section),
+        "priors": fitted_priors(record.section),
         "change_points": trend.MAX_CHANGE_POINTS if any(counts) else 0,
         "residual": "latent_frontier" if below else "student_t",
     }
     nodes = {count: trend.padded_nodes(year, count) if any(counts) else None for count in counts}
     example = next(iter(nodes.values()))
-    compiled = inference.compile_model(
-        trend.model, observed, None if example is None else example[0]
-    )
+    compiled = compile_model(trend.model, observed, None if example is None else example[0])
     return {
         count: _labelled_trend(
             record,
             inference.fit(
                 trend.model,
                 observed,
-                seed=_seed(scenario, record.name, str(count)),
+                seed=part_seed(scenario, record.name, str(count)),
                 nodes=nodes[count],
-                settings=_settings(scenario),
+                settings=sampler_settings(scenario),
                 progress=_part(progress, record.name, i, len(counts)),
                 compiled=compiled,
                 checkpoints=checkpoints / str(count),
@@ -263,14 +264,14 @@ def _fit_rows(
 
     by_law = record.name == "scaling_law"
     model = scaling_law.model if by_law else algorithmic_progress.model
-    priors = scaling_law.default_priors() if by_law else _priors(record.section)
+    priors = scaling_law.default_priors() if by_law else fitted_priors(record.section)
     rows = record.rows
     result = inference.fit(
         model,
         {str(column): rows[column].to_numpy() for column in rows if column != "name"}
         | {"priors": priors},
-        seed=_seed(scenario, record.name),
-        settings=_settings(scenario),
+        seed=part_seed(scenario, record.name),
+        settings=sampler_settings(scenario),
         progress=_part(progress, record.name, 0, 1),
         checkpoints=checkpoints,
     )

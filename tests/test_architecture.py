@@ -25,7 +25,7 @@ LAYERS = (
     {"progress"},
     {"preflight", "compiled", "sweep_file", "ledger", "cluster"},
     {"sweep_cases"},
-    {"storage", "importance", "student_mixture", "nuts"},
+    {"storage", "importance", "student_mixture", "nuts", "model_program"},
     {"history"},
     {"inference", "averaging", "scoring", "naive"},
     {"records", "joint", "law_points", "calibration"},

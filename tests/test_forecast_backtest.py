@@ -23,6 +23,7 @@ from aitimelines.forecast import (
 from aitimelines.forecast.cli import main
 from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.history import trend
+from aitimelines.forecast.model_program import compile_model
 from aitimelines.forecast.naive import last_growth_rate, random_walk_with_drift
 from aitimelines.forecast.scenario_files import load_scenario
 from aitimelines.forecast.scoring import Mixture
@@ -195,10 +196,10 @@ def test_rows_that_only_fill_up_do_not_count() -> None:
     data = backtest_fits._padded(small(), "training_compute", rows, len(rows) + 37)
     varying = ("year", "log10_value", "group", "known", "anchor_year")
     nodes = trend.padded_nodes(rows["year"].to_numpy(), 0)
-    padded = inference.compile_model(trend.model, data, nodes[0], varying)
+    padded = compile_model(trend.model, data, nodes[0], varying)
     whole = {name: value[: len(rows)] for name, value in data.items() if name in varying[:4]}
     plain = {**data, **whole, "known": None}
-    exact = inference.compile_model(trend.model, plain, nodes[0])
+    exact = compile_model(trend.model, plain, nodes[0])
     rng = np.random.default_rng(0)
     z = rng.standard_normal((5, padded.size))
     node = np.tile(nodes[0], (5, 1))
@@ -208,7 +209,7 @@ def test_rows_that_only_fill_up_do_not_count() -> None:
     # Another date's rows go through the same program.
     other = backtest_fits.rows_known(small(), "training_compute", TABLE, 2016.0)
     moved = backtest_fits._padded(small(), "training_compute", other, len(rows) + 37)
-    again = inference.compile_model(trend.model, moved, nodes[0], varying)
+    again = compile_model(trend.model, moved, nodes[0], varying)
     np.testing.assert_allclose(
         padded.bound(moved).log_density(z, node), again.log_density(z, node), rtol=1e-12
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aitimelines.forecast import cli, files
+from aitimelines.forecast import cli, compiled, files
 from aitimelines.forecast.scenario_files import load_scenario, scenario_text
 from rich.console import Console
 
@@ -528,7 +528,7 @@ def test_help_teaches_by_examples_that_work(
 
 def test_the_collector_rests_while_libraries_are_loaded_and_not_after() -> None:
     def fail() -> None:
-        with cli.few_collections():
+        with compiled.few_collections():
             assert not gc.isenabled()
             raise ImportError
 

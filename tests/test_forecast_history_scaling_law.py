@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from aitimelines.forecast import datasets, inference
+from aitimelines.forecast import datasets, inference, model_program
 from aitimelines.forecast.history import scaling_law
 from aitimelines.forecast.inference import Fit, SamplerSettings
 from arviz_stats.base import array_stats
@@ -117,7 +117,7 @@ def test_runs_that_tell_no_law_are_refused(frame: pd.DataFrame, told: str) -> No
 
 def test_density_is_that_of_the_law_in_its_usual_constants() -> None:
     data = data_of(chinchilla())
-    compiled = inference.compile_model(scaling_law.model, data)
+    compiled = model_program.compile_model(scaling_law.model, data)
     standard = 0.5 * np.random.default_rng(0).standard_normal((20, compiled.size))
     found = compiled.evaluate(standard, np.zeros((20, 1)), True)
     draws = {name: value[None] for name, value in found.values.items()}
@@ -136,7 +136,7 @@ def test_density_is_that_of_the_law_in_its_usual_constants() -> None:
 
 def test_very_many_degrees_of_freedom_are_the_normal_distribution() -> None:
     # The density of Student's t is a difference of log gammas that loses all digits at 1e16.
-    compiled = inference.compile_model(scaling_law.model, data_of(chinchilla()))
+    compiled = model_program.compile_model(scaling_law.model, data_of(chinchilla()))
     points = np.tile(np.append([-1.0, -1.0, 0.9, -0.9, 0.0, -5.0], 0.0), (3, 1))
     points[:, -1] = np.log([1e5, 1e16, 1e30])
     found = compiled.evaluate(points, np.zeros((3, 1)), False)
@@ -175,7 +175,7 @@ def test_the_fast_path_checks_itself(fit: Fit) -> None:
 
 def test_the_fast_path_holds_wherever_it_starts() -> None:
     # Some starts are 200 standard deviations from the mode, where the density is far from concave.
-    compiled = inference.compile_model(scaling_law.model, data_of(chinchilla()))
+    compiled = model_program.compile_model(scaling_law.model, data_of(chinchilla()))
     settings = SamplerSettings(sampler="importance", chains=2, draws=100, proposals=2048)
     for seed in range(8):
         found = inference.fit(

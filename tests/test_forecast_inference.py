@@ -10,7 +10,14 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
-from aitimelines.forecast import calibration, importance, inference, records, student_mixture
+from aitimelines.forecast import (
+    calibration,
+    importance,
+    inference,
+    model_program,
+    records,
+    student_mixture,
+)
 from aitimelines.forecast.history import trend
 from aitimelines.forecast.inference import Fit, SamplerSettings
 from aitimelines.forecast.scenario_files import load_scenario
@@ -55,8 +62,8 @@ def exact_posterior() -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def compiled_linear() -> inference.Compiled:
-    return inference.compile_model(linear, linear_data())
+def compiled_linear() -> model_program.Compiled:
+    return model_program.compile_model(linear, linear_data())
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +202,7 @@ def kinds_of_priors(*, value: np.ndarray) -> None:
 
 
 def test_prior_draws_of_every_kind_have_their_distribution() -> None:
-    compiled = inference.compile_model(kinds_of_priors, {"value": np.zeros(2)})
+    compiled = model_program.compile_model(kinds_of_priors, {"value": np.zeros(2)})
     assert compiled.size == 6
     standard = np.random.default_rng(0).standard_normal((3000, 6))
     drawn = compiled.evaluate(standard, np.zeros((3000, 1)), True)
@@ -216,7 +223,7 @@ def test_prior_draws_of_every_kind_have_their_distribution() -> None:
 
 
 def test_log_density_is_the_joint_density_with_the_jacobian() -> None:
-    compiled = inference.compile_model(regression, regression_data())
+    compiled = model_program.compile_model(regression, regression_data())
     z = np.random.default_rng(0).standard_normal((5, 3))
     slope, level, log_scale = z.T
     data = regression_data()
@@ -554,7 +561,7 @@ def bent_record(residual: str = "student_t") -> tuple[dict[str, Any], np.ndarray
 @pytest.mark.parametrize("seed", range(3))
 def test_tails_of_the_change_point_are_covered(seed: int) -> None:
     data, nodes = bent_record()
-    compiled = inference.compile_model(trend.model, data, nodes[0])
+    compiled = model_program.compile_model(trend.model, data, nodes[0])
     fit = inference.fit(trend.model, data, seed=(seed,), nodes=nodes, compiled=compiled)
     assert fit.sampler == "importance"
     assert fit.pareto_k < 0.5

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from aitimelines.forecast import engine, inference, joint, provenance, records, studies
+from aitimelines.forecast import (
+    engine,
+    inference,
+    joint,
+    model_program,
+    provenance,
+    records,
+    studies,
+)
 from aitimelines.forecast.calibration import ranks, uniformity
 from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.history import joint_growth
@@ -183,7 +191,7 @@ def test_simulated_pairs_have_the_covariance_of_the_density() -> None:
 def test_growth_rates_keep_their_priors_and_share_a_factor() -> None:
     data = told(breaks=2)
     given = data["priors"]
-    compiled = inference.compile_model(model, data, np.array([2014.0, 2020.0]))
+    compiled = model_program.compile_model(model, data, np.array([2014.0, 2020.0]))
     z = np.random.default_rng(2).standard_normal((20_000, compiled.size))
     prior = compiled.evaluate(z, np.tile([2014.0, 2020.0], (len(z), 1)), True).values
     names = [f"spending_doubling_time_years_segment_{k}" for k in (1, 2, 3)]
@@ -197,7 +205,7 @@ def test_growth_rates_keep_their_priors_and_share_a_factor() -> None:
 
 
 def test_without_a_factor_growth_rates_are_unrelated() -> None:
-    compiled = inference.compile_model(model, told(factor=False))
+    compiled = model_program.compile_model(model, told(factor=False))
     z = np.random.default_rng(3).standard_normal((20_000, compiled.size))
     prior = compiled.evaluate(z, np.zeros((len(z), 1)), True).values
     assert "growth_correlation" not in prior

@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from aitimelines.forecast import cli, datasets, importance, inference, law_fits, law_points
+from aitimelines.forecast import (
+    cli,
+    datasets,
+    importance,
+    law_fits,
+    law_points,
+    model_program,
+)
 from aitimelines.forecast.history import scaling_law
 from aitimelines.kernels.scaling_laws import Chinchilla
 from scipy import optimize, special, stats
@@ -276,7 +283,7 @@ def test_the_mode_and_its_curvature(fit: xr.DataTree) -> None:
     # Laplace: alpha 0.3461, beta 0.3668, E 1.8141, a 0.5143, from another program with priors of
     # its own; beta differs by half a posterior sd, for the mode of other coordinates is another.
     data = {str(c): chinchilla()[c].to_numpy() for c in chinchilla()}
-    compiled = inference.compile_model(
+    compiled = model_program.compile_model(
         scaling_law.model, data | {"priors": scaling_law.default_priors()}
     )
     start = np.random.default_rng(0).standard_normal((512, compiled.size))
@@ -488,7 +495,7 @@ def ranks(replications: int, seed: int, noise: float = 1.0) -> dict[str, np.ndar
     rng = np.random.default_rng(seed)
     priors = scaling_law.default_priors()
     no_data = np.zeros((replications, GRID.shape[1]))
-    compiled = inference.compile_model(law_with_data_as_node, {"priors": priors}, no_data[0])
+    compiled = model_program.compile_model(law_with_data_as_node, {"priors": priors}, no_data[0])
     true = compiled.evaluate(rng.standard_normal((replications, compiled.size)), no_data, True)
     centre = true.observed[1]
     data = compiled.simulate(rng, *true.observed)
