@@ -1,7 +1,6 @@
 """One fit from several of the same record, averaged over the number of change points."""
 
 import json
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ import xarray as xr
 from scipy.special import softmax
 
 from . import checks
+from .leave_one_out import leave_one_out
 
 
 def averaged(
@@ -19,11 +19,7 @@ def averaged(
     given: the weight of each; default the pseudo-BMA weights of leave-one-out on the record itself
     (stacking on it would give all weight to one of models that predict alike, Yao et al. 2018)
     """
-    import arviz_stats
-
-    with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        loo = [arviz_stats.loo(tree, pointwise=True) for tree in trees.values()]
+    loo = [leave_one_out(tree) for tree in trees.values()]
     weights = softmax([float(entry.elpd) for entry in loo]) if given is None else np.array(given)
     first = next(iter(trees.values()))
     chains, draws = first["forecast"]["doubling_time_years"].shape

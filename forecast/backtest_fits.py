@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from scipy.special import ndtri, softmax
 
 from ..priors.elicitation import Interval, location_scale
@@ -17,6 +18,7 @@ from .datasets import decimal_year, table_ids, table_info
 from .history import price_performance, training_compute, trend
 from .history.study import dated
 from .inference import Fit, SamplerSettings, fit
+from .leave_one_out import leave_one_out
 from .model_program import Compiled, compile_model
 from .records import fitted_priors
 from .scoring import Mixture
@@ -193,17 +195,10 @@ def _padded(scenario: Scenario, quantity: str, rows: pd.DataFrame, length: int) 
 
 
 def _candidate(found: Fit, rows: pd.DataFrame, at: float) -> Candidate:
-    import warnings
-
-    import arviz_stats
-    import xarray as xr
-
     values = found.log_likelihood[..., : len(rows)]
     likelihood = xr.Dataset({"log10_value": (("chain", "draw", "row"), values)})
-    with warnings.catch_warnings():  # a Pareto k over 0.7 makes a weight less certain, no more
-        warnings.simplefilter("ignore", UserWarning)
-        tree = xr.DataTree.from_dict({"log_likelihood": likelihood})
-        loo = arviz_stats.loo(tree, reff=1.0)  # importance sampling: no autocorrelation
+    tree = xr.DataTree.from_dict({"log_likelihood": likelihood})
+    loo = leave_one_out(tree, reff=1.0)  # importance sampling: no autocorrelation
     level = trend.log10_trend_at(found.draws, rows["year"].to_numpy(), np.array([at]))
     freedom = np.minimum(found.draws["degrees_of_freedom"], trend.MOST_DEGREES_OF_FREEDOM)
     return Candidate(

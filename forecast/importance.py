@@ -38,18 +38,22 @@ _BENDS = np.array([1.0, -1.0, 0.0, 1.7])  # powers that are tried
 _NEGLIGIBLE = 12.0  # nodes whose log evidence is so much less need not be known well
 _TURN = 0.5  # within this distance of the mode one side passes into the other
 _DISTINCT = 4.0  # standard deviations, by the curvature of the likelier, between two modes
+_SEARCHES = 8  # for modes, at most: they cost as much as the square of the parameters
 _TRIALS = 1024  # points of a Newton step: with few nodes, several dampings are tried at once
 
 
 class _Proposal(NamedTuple):
-    """Nodes, each with a place and a scale of its own, and in these terms one mixture for all.
+    """Modes, each with a place and a scale of its own, and in these terms one mixture for all.
 
-    log_share: (node,); centre: (node, parameter); root: (node, parameter, parameter), a Cholesky
-    factor of the inverse negative Hessian; extent, bend: (node, parameter, side), how far the
-    density extends below and above the mode along each column of the root, and the power by which
-    the later parameters respond there (1: linearly)
+    There is one for each node; if there is one node only, one for each mode that was found.
+
+    node: (mode,), the place of each one's node; log_share: (mode,); centre: (mode, parameter);
+    root: (mode, parameter, parameter), a Cholesky factor of the inverse negative Hessian; extent,
+    bend: (mode, parameter, side), how far the density extends below and above the mode along each
+    column of the root, and the power by which the later parameters respond there (1: linearly)
     """
 
+    node: np.ndarray
     log_share: np.ndarray
     centre: np.ndarray
     root: np.ndarray
@@ -73,12 +77,13 @@ def sample(
     log_density: (unconstrained (point, parameter), node of each) -> (point,)
     start: (point, parameter), some prior draws; nodes: (node, ...)
     seeds: one for each adaptation, then one for each chain; report: called with chains done
-    proposals: at most so many a chain, a power of two
+    proposals: so many a round of adaptation, a power of two; a chain takes up to four times as many
+        where few of them are effective
     """
     proposal, efficient = _adapted(log_density, start, nodes, seeds[:ADAPTATIONS], proposals)
     # About two effective proposals for each draw, or as many as there may be.
     wanted = 2 ** int(np.ceil(np.log2(2 * draws / efficient)))
-    count = max(min(proposals, wanted), proposals // 8)
+    count = max(min(4 * proposals, wanted), proposals // 8)
     kept, chosen, efficiency, pareto_k, log_weights = [], [], [], [], []
     for chain, seed in enumerate(seeds[ADAPTATIONS:]):
         _, flat, node, log_weight = _propose(log_density, proposal, nodes, seed, count)
@@ -104,10 +109,19 @@ def sample(
 
 
 def _smoothed(log_weight: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return (Pareto-smoothed log weights, Pareto k)."""
+    """Return (Pareto-smoothed log weights, Pareto k).
+
+    Where a few weights are all there is, their tail has no fit: k is infinite, and they stay.
+    """
     from arviz_stats.base import array_stats
 
-    smoothed, k = array_stats.psislw(-log_weight)
+    try:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            smoothed, k = array_stats.psislw(-log_weight)
+    except ValueError:  # all of the tail is the same
+        smoothed, k = np.full(1, np.nan), np.nan
+    if np.isnan(k) or np.isnan(smoothed).any():
+        return log_weight - logsumexp(log_weight), np.inf
     return smoothed, float(k)
 
 
@@ -136,36 +150,46 @@ def _adapted(
 
 
 def _laplace(log_density: LogDensity, start: np.ndarray, nodes: np.ndarray) -> _Proposal:
-    """Return a Laplace approximation at each node.
+    """Return Laplace approximations: at each node, or at each mode if there is one node only.
 
-    The search starts from the best of some prior draws, or from the mode of the likeliest node.
+    Several searches look for the mode of the likeliest node, from the best of parts of the prior
+    draws; those at other nodes start from it, or from the best of some prior draws.
     """
     count, size = len(nodes), start.shape[1]
     tried = start[: max(16, 4096 // count)]
     scores = log_density(np.tile(tried, (count, 1)), np.repeat(nodes, len(tried), axis=0))
     scores = scores.reshape(count, -1)
     best = tried[np.argmax(scores, axis=1)]
+    likeliest = np.argmax(scores.max(axis=1))
+    tries = int(np.clip(_SEARCHES * 16**2 // size**2, 2, _SEARCHES))
+    first = _best_of_parts(tried, scores[likeliest], tries)
+    mode, value, hessian = _newton(log_density, first, nodes[[likeliest] * len(first)])
     if count > 1:
-        first = [np.argmax(scores.max(axis=1))]
-        shared = _newton(log_density, best[first], nodes[first])[0]
-        better = log_density(np.repeat(shared, count, axis=0), nodes) > scores.max(axis=1)
+        shared = mode[np.argmax(value)]
+        better = log_density(np.tile(shared, (count, 1)), nodes) > scores.max(axis=1)
         best = np.where(better[:, None], shared, best)
-    mode, value, hessian = _newton(log_density, best, nodes)
+        mode, value, hessian = _newton(log_density, best, nodes)
+    else:
+        found = _distinct(mode, value, hessian)
+        mode, value, hessian = mode[found], value[found], hessian[found]
+    node = np.arange(count) if count > 1 else np.zeros(len(mode), dtype=int)
     scale, axes = np.linalg.eigh(-hessian)
     scale = np.maximum(scale, 1e-2)  # never wider than the priors of unit scale allow by far
     root = np.linalg.cholesky(np.einsum("nij,nj,nkj->nik", axes, 1 / scale, axes))
     evidence = value - 0.5 * np.log(scale).sum(axis=1)
-    extent, bend = np.ones((2, count, size, 2))
+    extent, bend = np.ones((2, len(mode), size, 2))
     matters = evidence > evidence.max() - _NEGLIGIBLE
     extent[matters], bend[matters] = _shape(
-        log_density, mode[matters], value[matters], root[matters], nodes[matters]
+        log_density, mode[matters], value[matters], root[matters], nodes[node[matters]]
     )
     evidence += np.log(extent.mean(axis=2)).sum(axis=1)
     # Half of the evidence, half of its square root: nodes that Laplace underrates are still met.
     share = np.exp(evidence - logsumexp(evidence))
     tempered = np.exp(0.5 * evidence - logsumexp(0.5 * evidence))
     log_share = np.log(np.maximum(0.5 * share + 0.5 * tempered, 1e-300))
-    return _Proposal(log_share, mode, root, extent, bend, single(np.zeros(size), np.eye(size)))
+    return _Proposal(
+        node, log_share, mode, root, extent, bend, single(np.zeros(size), np.eye(size))
+    )
 
 
 def modes(
@@ -176,20 +200,36 @@ def modes(
     One search from the best of each of ``tries`` parts of ``start``, (point, parameter): what is
     not found may still be there.
     """
-    parts = np.array_split(start, tries)
     none = np.zeros((len(start), 1))
-    best = np.stack([part[np.argmax(log_density(part, none[: len(part)]))] for part in parts])
-    position, value, hessian = _newton(log_density, best, none[:tries])
+    best = _best_of_parts(start, log_density(start, none), tries)
+    position, value, hessian = _newton(log_density, best, none[: len(best)])
+    found = _distinct(position, value, hessian)
+    return position[found], _evidence(value, hessian)[found]
+
+
+def _best_of_parts(start: np.ndarray, score: np.ndarray, parts: int) -> np.ndarray:
+    """Return the point of the highest score in each of so many parts, (part, parameter)."""
+    places = np.array_split(np.arange(len(start)), min(parts, len(start)))
+    return start[[part[np.argmax(score[part])] for part in places]]
+
+
+def _evidence(value: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+    """Return the log evidence of modes by Laplace; minus infinity for what is no peak."""
     scale = np.linalg.eigvalsh(-hessian)
     peaked = scale[:, 0] > 0
-    evidence = np.where(peaked, value - 0.5 * np.log(np.abs(scale)).sum(axis=1), -np.inf)
+    return np.where(peaked, value - 0.5 * np.log(np.abs(scale)).sum(axis=1), -np.inf)
+
+
+def _distinct(position: np.ndarray, value: np.ndarray, hessian: np.ndarray) -> list[int]:
+    """Return which of some ends of searches are modes apart, the likeliest first, at least one."""
+    evidence = _evidence(value, hessian)
     found: list[int] = []
     for i in np.argsort(-evidence):
         away = position[found] - position[i]
         apart = -np.einsum("ni,nij,nj->n", away, hessian[found], away) > _DISTINCT**2
-        if peaked[i] and apart.all():
+        if np.isfinite(evidence[i]) and apart.all():
             found.append(int(i))
-    return position[found], evidence[found]
+    return found or [int(np.argmax(value))]
 
 
 def _shape(
@@ -320,14 +360,29 @@ def _propose(
     mixture = proposal.mixture
     component = _choose(mixture.log_share, u[:, size + 1])
     white = mixture.centre[component] + _times(mixture.root[component], standard)
-    node = _choose(proposal.log_share, u[:, -1])
-    away, log_slope = _skewed(proposal.extent[node], white)
-    bend = np.where(away < 0, proposal.bend[node, :, 0], proposal.bend[node, :, 1])
-    flat = proposal.centre[node] + _bent(proposal.root[node], away, bend)
+    mode = _choose(proposal.log_share, u[:, -1])
+    away, log_slope = _skewed(proposal.extent[mode], white)
+    bend = np.where(away < 0, proposal.bend[mode, :, 0], proposal.bend[mode, :, 1])
+    flat = proposal.centre[mode] + _bent(proposal.root[mode], away, bend)
     log_proposal = logsumexp(mixture.log_share + log_student(mixture, white), axis=1) - log_slope
-    log_proposal += (proposal.log_share - log_volume(proposal.root))[node]
-    log_weight = np.maximum(log_density(flat, nodes[node]), -1e300) - log_proposal
-    return white, flat, node, log_weight
+    log_proposal += (proposal.log_share - log_volume(proposal.root))[mode]
+    node = proposal.node[mode]
+    log_target = log_density(flat, nodes[node]) + _log_own_part(proposal, mode, flat)
+    return white, flat, node, np.maximum(log_target, -1e300) - log_proposal
+
+
+def _log_own_part(proposal: _Proposal, mode: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """Return the log of the part of the density at each point that is its own mode's, (point,).
+
+    The modes of one node share its density, each point by how near it is to them: any division
+    leaves weights exact, if the parts sum to 1.
+    """
+    if len(proposal.node) == 1 or len(np.unique(proposal.node)) > 1:
+        return np.zeros(len(flat))
+    near = proposal.log_share + log_student(
+        Mixture(proposal.log_share, proposal.centre, proposal.root), flat
+    )
+    return near[np.arange(len(flat)), mode] - logsumexp(near, axis=1)
 
 
 def _choose(log_share: np.ndarray, u: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ that of compute over what a dollar buys.
 """
 
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from .history.joint_model import CHIPS, COMPUTE, COST, LANGUAGE, LOG10_2, model
 from .history.study import Draws, priors
 from .history.trend import anchor
 from .inference import Fit, fit
+from .leave_one_out import leave_one_out
 from .provenance import RECORDS
 from .records import (
     Record,
@@ -173,15 +173,11 @@ def _given(section: TrainingCompute) -> tuple[float, ...] | None:
 
 def _scores(fits: Mapping[int, Fit], section: TrainingCompute) -> xr.Dataset:
     """Return the leave-one-out score and the weight of each number of changes of growth."""
-    import arviz_stats
-
-    with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        trees = (
-            xr.DataTree.from_dict({"log_likelihood": _dataset(each), "posterior": _one(each)})
-            for each in fits.values()
-        )
-        loo = [arviz_stats.loo(tree, pointwise=True) for tree in trees]
+    trees = (
+        xr.DataTree.from_dict({"log_likelihood": _dataset(each), "posterior": _one(each)})
+        for each in fits.values()
+    )
+    loo = [leave_one_out(tree) for tree in trees]
     given = _given(section)
     weights = softmax([np.nan_to_num(float(each.elpd), nan=-np.inf) for each in loo])
     if given is not None:

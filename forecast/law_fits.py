@@ -7,7 +7,6 @@ budgets, by draw) and attributes that `law_summary` turns into plain values.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ import xarray as xr
 from . import checks
 from .averaging import verdict_of
 from .datasets import load_frame, table_ids, table_info
+from .leave_one_out import leave_one_out
 from .provenance import fit_code_key
 from .records import Record, labelled, provenance_of
 from .storage import cached_tree
@@ -296,12 +296,13 @@ def _point(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def _loo(tree: xr.DataTree) -> dict[str, float]:
-    import arviz_stats
-
-    with warnings.catch_warnings():  # of a Pareto k over 0.7, which is told
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        loo = arviz_stats.loo(tree, pointwise=True)
-    names = {"elpd": loo.elpd, "se": loo.se, "p": loo.p, "largest_pareto_k": loo.pareto_k.max()}
+    loo = leave_one_out(tree)
+    names: dict[str, Any] = {
+        "elpd": loo.elpd,
+        "se": loo.se,
+        "p": loo.p,
+        "largest_pareto_k": loo.pareto_k.max(),
+    }
     return {name: float(value) for name, value in names.items()}
 
 

@@ -25,6 +25,7 @@ from . import checks, inference
 from .history import learning_curve
 from .history.learning_curve import LOSS_FAMILIES, SCORE_FAMILIES, Run
 from .law_fits import read_runs
+from .leave_one_out import leave_one_out
 from .model_program import Compiled, compile_model
 from .records import quantities_of
 
@@ -289,10 +290,9 @@ def _scores(run: Run, fits: Mapping[str, inference.Fit]) -> pd.DataFrame:
     """Return the table of families: elpd, se and weight of each in the stack."""
     import arviz_stats
 
-    with warnings.catch_warnings():  # of a Pareto k over 0.7
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+    loo = {name: leave_one_out(_tree(run, fit)) for name, fit in fits.items()}
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of pandas, inside arviz
-        loo = {n: arviz_stats.loo(_tree(run, fit), pointwise=True) for n, fit in fits.items()}
         return arviz_stats.compare(loo, method="stacking")
 
 

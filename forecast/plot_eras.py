@@ -4,7 +4,6 @@ Takes the tree of `studies.fit_study` for ``training-compute-eras`` or its versi
 returns a matplotlib `Figure`.
 """
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from .leave_one_out import leave_one_out
 from .plot_history import COLOURS, study_attributes
 from .plot_page import INK, clean, legend, page, powers_of_ten
 from .studies import rivals_of
@@ -80,12 +80,7 @@ def second_line(tree: xr.DataTree) -> tuple[float, float]:
 
 def pointwise(tree: xr.DataTree, rival: str) -> np.ndarray:
     """Return the leave-one-out log score of each system, (system,)."""
-    import arviz_stats
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        warnings.filterwarnings("ignore", "The inplace keyword", DeprecationWarning)  # in ArviZ
-        return np.asarray(arviz_stats.loo(tree[rival], pointwise=True).elpd_i, dtype=float)
+    return np.asarray(leave_one_out(tree.children[rival]).elpd_i, dtype=float)
 
 
 def _draw_lines(axes: Axes, tree: xr.DataTree) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from scipy import stats
 
+from .leave_one_out import ties_broken
 from .plot_fits import Panel, prior_posterior_page
 from .plot_page import BLUE, GREY, INK, clean, legend, page, plain, powers_of_ten
 from .tables import quantity_words
@@ -269,5 +270,5 @@ def loo_pit(fitted: xr.DataTree, observed: str) -> np.ndarray:
 
     with warnings.catch_warnings():  # of a Pareto k over 0.7, which the comparison keeps
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        found = arviz_stats.loo_pit(fitted, var_names=observed)
+        found = arviz_stats.loo_pit(ties_broken(fitted), var_names=observed)
     return np.asarray(found[observed] if isinstance(found, xr.Dataset) else found).ravel()

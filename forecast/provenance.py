@@ -27,6 +27,7 @@ _FIT_MODULES = (
     "nuts.py",
     "records.py",
     "averaging.py",
+    "leave_one_out.py",
     "checks.py",
     "history/trend.py",
 )

@@ -4,7 +4,7 @@ Importance-weighted EM (Hoogerheide, Opschoor & van Dijk 2012, J. Econometrics 1
 the steps of Peel & McLachlan (2000, Statistics and Computing 10, 339-348).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
@@ -69,7 +69,8 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
     weight = np.exp(log_weight - logsumexp(log_weight))
     mean = weight @ white
     covariance = (white - mean).T @ (weight[:, None] * (white - mean))
-    covariance += 1e-6 * np.eye(len(mean))
+    effective = 1 / np.sum(weight**2)  # draws (Kish)
+    covariance = _shrunk(covariance, effective, np.eye(len(mean)))
     root = np.linalg.cholesky(covariance)
     if components == 1:
         return single(mean, root)
@@ -82,7 +83,7 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
     part = weight[:, None] * (slice_of[:, None] == np.arange(components))
     reach = np.ones_like(part)
     for _ in range(_EM_STEPS):
-        mixture = _maximised(white, part, reach, covariance)
+        mixture = _maximised(white, part, reach, covariance, effective)
         log_part = mixture.log_share + log_student(mixture, white)
         part = weight[:, None] * np.exp(log_part - logsumexp(log_part, axis=1, keepdims=True))
         freedom, distance = DEGREES_OF_FREEDOM, _squared_distance(mixture, white)
@@ -90,8 +91,18 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
     return _with_a_wide_part(mean, root, mixture)
 
 
+def _shrunk(covariance: np.ndarray, draws: Any, towards: np.ndarray) -> np.ndarray:
+    """Return covariances of so many draws, moved towards another one as if it were of `size`."""
+    size = len(towards)
+    return (draws * covariance + size * towards) / (draws + size)
+
+
 def _maximised(
-    white: np.ndarray, part: np.ndarray, reach: np.ndarray, covariance: np.ndarray
+    white: np.ndarray,
+    part: np.ndarray,
+    reach: np.ndarray,
+    covariance: np.ndarray,
+    effective: float,
 ) -> Mixture:
     """Return the mixture that is likeliest given each draw's part in every component.
 
@@ -104,5 +115,5 @@ def _maximised(
     centre = (pull.T @ white) / np.maximum(pull.sum(axis=0), 1e-6)[:, None]
     away = white - centre[:, None]  # (component, draw, parameter)
     scale = (away * pull.T[..., None]).swapaxes(1, 2) @ away / share[:, None, None]
-    root = np.linalg.cholesky(scale + 0.01 * covariance)
+    root = np.linalg.cholesky(_shrunk(scale, effective * share[:, None, None], covariance))
     return Mixture(np.log(share / share.sum()), centre, root)

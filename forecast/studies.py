@@ -21,6 +21,7 @@ from . import checks
 from .averaging import verdict_of
 from .datasets import table_info
 from .history.study import Rival, Study
+from .leave_one_out import leave_one_out
 from .provenance import fit_code_key
 from .records import Record, labelled, provenance_of
 from .storage import cached_tree
@@ -211,10 +212,9 @@ def _comparison(trees: dict[str, xr.DataTree]) -> xr.Dataset:
     """Return how the rivals predict each row from the others (PSIS-LOO), and stacking weights."""
     import arviz_stats
 
-    with warnings.catch_warnings():  # of a Pareto k over 0.7, which is kept with the scores
-        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+    loo = {key: leave_one_out(tree) for key, tree in trees.items()}
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The inplace keyword", DeprecationWarning)  # in ArviZ
-        loo = {key: arviz_stats.loo(tree, pointwise=True) for key, tree in trees.items()}
         one = next(iter(trees))
         compared = (
             arviz_stats.compare(loo).loc[list(trees)]

@@ -25,7 +25,7 @@ LAYERS = (
     {"progress"},
     {"preflight", "compiled", "sweep_file", "ledger", "cluster"},
     {"sweep_cases"},
-    {"storage", "importance", "student_mixture", "nuts", "model_program"},
+    {"storage", "importance", "student_mixture", "nuts", "model_program", "leave_one_out"},
     {"history"},
     {"inference", "averaging", "scoring", "naive"},
     {"records", "joint", "law_points", "calibration"},

@@ -4,6 +4,7 @@ import copy
 import datetime
 import json
 from collections.abc import Callable
+from importlib import resources
 from typing import Any
 
 import arviz_stats
@@ -880,6 +881,26 @@ def test_what_a_fit_depends_on_is_in_its_key(changes):
 def test_what_a_fit_does_not_depend_on_is_not_in_its_key(changes):
     plain, other = load_scenario("baseline"), load_scenario("baseline", **changes)
     assert provenance.fit_key(plain, "spending") == provenance.fit_key(other, "spending")
+
+
+@pytest.mark.parametrize(
+    "edited", ["priors/published_laws.toml", "priors/sets/history.toml", "kernels/histogram.py"]
+)
+def test_code_and_published_constants_are_in_the_key(edited, tmp_path, monkeypatch):
+    for package in provenance._CODE:
+        source = resources.files(f"aitimelines.{package}")
+        folder = tmp_path.joinpath(*package.split("."))
+        folder.mkdir(parents=True, exist_ok=True)
+        for entry in source.iterdir():
+            if entry.name.endswith((".py", ".toml")):
+                folder.joinpath(entry.name).write_bytes(entry.read_bytes())
+    whole = provenance.code_key()
+    copies = {f"aitimelines.{p}": tmp_path.joinpath(*p.split(".")) for p in provenance._CODE}
+    monkeypatch.setattr(provenance, "files", copies.__getitem__)
+    assert provenance.code_key() == whole
+    changed = tmp_path / edited
+    changed.write_bytes(changed.read_bytes().replace(b"1", b"2", 1))
+    assert provenance.code_key() != whole
 
 
 def test_a_damaged_cache_entry_is_made_anew(baseline):

@@ -10,6 +10,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import xarray as xr
 from aitimelines.forecast import (
     calibration,
     importance,
@@ -20,6 +21,7 @@ from aitimelines.forecast import (
 )
 from aitimelines.forecast.history import trend
 from aitimelines.forecast.inference import Fit, SamplerSettings
+from aitimelines.forecast.leave_one_out import leave_one_out
 from aitimelines.forecast.scenario_files import load_scenario
 from aitimelines.priors.elicitation import Interval
 from arviz_stats.base import array_stats
@@ -394,6 +396,63 @@ def test_two_modes_within_reach_are_both_sampled() -> None:
     assert stats.kstest(mixture, "uniform").statistic < 1.95 / np.sqrt(len(draws))
 
 
+def far_modes(flat: np.ndarray, _: np.ndarray) -> np.ndarray:
+    """Return a mixture of two normals, 60 standard deviations apart, of weights 0.7 and 0.3."""
+    near = stats.norm(-1, 0.05).logpdf(flat).sum(axis=1)
+    far = stats.norm(2, 0.08).logpdf(flat).sum(axis=1)
+    return np.logaddexp(np.log(0.7) + near, np.log(0.3) + far)
+
+
+def test_two_modes_far_apart_are_sampled_in_proportion() -> None:
+    draws, _, pareto_k = sample(far_modes, 3)
+    assert pareto_k < inference.PARETO_K_LIMIT
+    first = draws[:, 0] < 0.5
+    # Systematic resampling of thousands of proposals: less noise than independent draws have.
+    assert abs(first.mean() - 0.7) < 3 * np.sqrt(0.21 / len(draws))
+    for column in draws.T:
+        assert stats.kstest(column[first], stats.norm(-1, 0.05).cdf).pvalue > 1e-3
+        assert stats.kstest(column[~first], stats.norm(2, 0.08).cdf).pvalue > 1e-3
+
+
+def test_the_better_of_two_modes_is_found_where_few_draws_lead_to_it() -> None:
+    def trap(flat: np.ndarray, _: np.ndarray) -> np.ndarray:
+        wide = -20 + stats.norm(0.5, 0.5).logpdf(flat).sum(axis=1)
+        return np.logaddexp(wide, stats.norm(-2.0, 0.4).logpdf(flat).sum(axis=1))
+
+    draws, _, pareto_k = sample(trap, 4)
+    assert pareto_k < inference.PARETO_K_LIMIT
+    assert np.abs(draws.mean(axis=0) + 2.0).max() < 4 * 0.4 / np.sqrt(len(draws) / 2)
+
+
+def test_weights_of_which_few_matter_are_a_failure_and_not_an_error() -> None:
+    log_weight = np.full(1024, -1e300)
+    log_weight[:3] = 0.0
+    smoothed, pareto_k = importance._smoothed(log_weight)
+    assert pareto_k == np.inf
+    assert np.exp(smoothed).sum() == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:arviz_stats")
+def test_leave_one_out_takes_draws_that_repeat() -> None:
+    rng = np.random.default_rng(0)
+    likelihood = np.sort(0.5 * rng.normal(size=(4000, 3)), axis=0)
+    likelihood[135:195] = likelihood[135]  # a draw that was taken 60 times, where the tail begins
+    assert np.isnan(array_stats.psislw(likelihood[:, 0])[0]).all()
+    shape = (4, 1000, 3)
+    groups = {
+        "log_likelihood": xr.Dataset(
+            {"y": (("chain", "draw", "row"), rng.permutation(likelihood).reshape(shape))}
+        ),
+        "posterior": xr.Dataset({"x": (("chain", "draw"), rng.normal(size=shape[:2]))}),
+    }
+    found = leave_one_out(xr.DataTree.from_dict(groups), reff=1.0)
+    by_hand = -np.log(np.mean(np.exp(-likelihood), axis=0))  # without smoothing
+    np.testing.assert_allclose(found.elpd_i, by_hand, atol=0.02)
+    assert np.isfinite(found.pareto_k).all()
+    still = {**groups, "log_likelihood": 0 * groups["log_likelihood"]}
+    assert np.isfinite(leave_one_out(xr.DataTree.from_dict(still), reff=1.0).elpd)
+
+
 def test_a_correlated_target_far_from_the_start_is_sampled_exactly() -> None:
     mean, root = np.array([30.0, -20.0]), np.array([[0.1, 0.0], [3.0, 0.4]])
     exact = stats.multivariate_normal(mean, root @ root.T)
@@ -643,12 +702,16 @@ def test_a_record_whose_fits_took_different_samplers_is_averaged(
 
     monkeypatch.setattr(importance, "sample", failing_once)
     monkeypatch.setattr(inference, "_nuts", instead)
-    tree, cached = records.fit_record(load_scenario("baseline"), "training_compute")
+    plain = load_scenario("baseline")
+    assert plain.training_compute is not None
+    section = plain.training_compute.model_copy(update={"change_point_weights": None})
+    scenario = plain.model_copy(update={"training_compute": section})
+    tree, cached = records.fit_record(scenario, "training_compute")
     assert not cached
     assert len(calls) == 4
     assert tree["change_points"]["weight"].sum() == pytest.approx(1)
     assert tree["posterior"]["degrees_of_freedom"].shape == (4, 1000)
-    assert records.fit_record(load_scenario("baseline"), "training_compute")[1]
+    assert records.fit_record(scenario, "training_compute")[1]
 
 
 # --- simulation-based calibration ----------------------------------------------------------------

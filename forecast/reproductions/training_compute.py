@@ -217,7 +217,7 @@ def _kinked(rows: Callable[[], pd.DataFrame]) -> tuple[Computed, Computed]:
     frame = rows()
     day, y = _points(frame)
     first = frame["date"].min()
-    year = first.year + (first.dayofyear - 1) / 365.25 + day / 365.25
+    year = first.year + (first.day_of_year - 1) / 365.25 + day / 365.25
     rng = np.random.default_rng(0)
     # Weights of systems: all once, then resampled.
     draws = rng.multinomial(len(y), np.full(len(y), 1 / len(y)), size=1000)
