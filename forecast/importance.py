@@ -139,7 +139,7 @@ def _adapted(
     proposal = _laplace(log_density, start, nodes)
     rounds = zip(seeds, _COMPONENTS, _GOOD_PARETO_K, strict=True)
     for done, (seed, components, good) in enumerate(rounds):
-        count = proposals if components > 1 else max(512, proposals // 4)
+        count = max(512, proposals // 4) if components == 1 else proposals << (start.shape[1] // 20)
         white, _, _, log_weight = _propose(log_density, proposal, nodes, seed, count)
         smoothed, k = _smoothed(log_weight)
         efficient = np.exp(2 * logsumexp(smoothed) - logsumexp(2 * smoothed)) / count

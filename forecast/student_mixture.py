@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 DEGREES_OF_FREEDOM = 6.0
 _WIDE_SHARE, _WIDE = 0.2, 2.5  # a defensive part is wider (Hesterberg 1995)
 _EM_STEPS = 15
+_SHRINKAGE = 20.0  # covariances count for (parameters squared) / 20 draws more
 
 
 class Mixture(NamedTuple):
@@ -92,9 +93,12 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
 
 
 def _shrunk(covariance: np.ndarray, draws: Any, towards: np.ndarray) -> np.ndarray:
-    """Return covariances of so many draws, moved towards another one as if it were of `size`."""
-    size = len(towards)
-    return (draws * covariance + size * towards) / (draws + size)
+    """Return covariances of so many draws, moved a little towards another one.
+
+    As if some draws more had that one: few draws say little of the many entries of a covariance.
+    """
+    more = len(towards) ** 2 / _SHRINKAGE
+    return (draws * covariance + more * towards) / (draws + more)
 
 
 def _maximised(
@@ -115,5 +119,6 @@ def _maximised(
     centre = (pull.T @ white) / np.maximum(pull.sum(axis=0), 1e-6)[:, None]
     away = white - centre[:, None]  # (component, draw, parameter)
     scale = (away * pull.T[..., None]).swapaxes(1, 2) @ away / share[:, None, None]
-    root = np.linalg.cholesky(_shrunk(scale, effective * share[:, None, None], covariance))
+    shrunk = _shrunk(scale, effective * share[:, None, None], covariance)
+    root = np.linalg.cholesky(shrunk + 0.01 * covariance)
     return Mixture(np.log(share / share.sum()), centre, root)
