@@ -77,13 +77,12 @@ def sample(
     log_density: (unconstrained (point, parameter), node of each) -> (point,)
     start: (point, parameter), some prior draws; nodes: (node, ...)
     seeds: one for each adaptation, then one for each chain; report: called with chains done
-    proposals: so many a round of adaptation, a power of two; a chain takes up to four times as many
-        where few of them are effective
+    proposals: at most so many a chain, a power of two
     """
     proposal, efficient = _adapted(log_density, start, nodes, seeds[:ADAPTATIONS], proposals)
     # About two effective proposals for each draw, or as many as there may be.
     wanted = 2 ** int(np.ceil(np.log2(2 * draws / efficient)))
-    count = max(min(4 * proposals, wanted), proposals // 8)
+    count = max(min(proposals, wanted), proposals // 8)
     kept, chosen, efficiency, pareto_k, log_weights = [], [], [], [], []
     for chain, seed in enumerate(seeds[ADAPTATIONS:]):
         _, flat, node, log_weight = _propose(log_density, proposal, nodes, seed, count)

@@ -35,8 +35,7 @@ class SamplerSettings:
 
     sampler: "auto" (importance, NUTS if its Pareto k is over 0.7), "importance" or "nuts"
     chains, draws: independent repetitions, and draws kept of each
-    proposals: importance proposals of a round of adaptation, a power of two; a chain takes up to
-        four times as many where few are effective
+    proposals: importance proposals per chain at most, a power of two
     warmup: NUTS only, iterations per chain
     """
 

@@ -164,7 +164,7 @@ def _row(
         "posterior": fitted[1],
         "posterior_low": fitted[0],
         "posterior_high": fitted[2],
-        "note": " ".join(filter(None, (entry.note, computed.note))),
+        "note": " ".join(filter(None, (entry.note or entry.slip, computed.note))),
     }
 
 
