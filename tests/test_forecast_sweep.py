@@ -469,7 +469,7 @@ def test_each_fit_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", provenance.RECORDS)
 def test_a_fit_is_not_given_the_priors_that_its_key_leaves_out(name: str) -> None:
     section = getattr(load_scenario("baseline"), name)
-    given = records._priors(section)
+    given = records.fitted_priors(section)
     assert given.keys() <= set(type(section).model_fields) - provenance.NOT_FITTED
     assert "doubling_time_years" in given
 
