@@ -125,4 +125,5 @@ def _draw_densities(axes: Axes, panel: Panel) -> None:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.tick_params(labelsize=8)
     axes.set_title(title, size=9, loc="left", color=INK, parse_math=False)
-    axes.set_xlabel("\n".join([f"{unit}; median (90 %):", *ranges]), size=7.5, color=INK)
+    told = f"{unit}; median (90 %):" if unit else "median (90 %):"
+    axes.set_xlabel("\n".join([told, *ranges]), size=7.5, color=INK)
