@@ -4,7 +4,7 @@ Importance-weighted EM (Hoogerheide, Opschoor & van Dijk 2012, J. Econometrics 1
 the steps of Peel & McLachlan (2000, Statistics and Computing 10, 339-348).
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -13,7 +13,6 @@ from scipy.special import logsumexp
 DEGREES_OF_FREEDOM = 6.0
 _WIDE_SHARE, _WIDE = 0.2, 2.5  # a defensive part is wider (Hesterberg 1995)
 _EM_STEPS = 15
-_SHRINKAGE = 20.0  # covariances count for (parameters squared) / 20 draws more
 
 
 class Mixture(NamedTuple):
@@ -70,8 +69,7 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
     weight = np.exp(log_weight - logsumexp(log_weight))
     mean = weight @ white
     covariance = (white - mean).T @ (weight[:, None] * (white - mean))
-    effective = 1 / np.sum(weight**2)  # draws (Kish)
-    covariance = _shrunk(covariance, effective, np.eye(len(mean)))
+    covariance += 1e-6 * np.eye(len(mean))
     root = np.linalg.cholesky(covariance)
     if components == 1:
         return single(mean, root)
@@ -84,7 +82,7 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
     part = weight[:, None] * (slice_of[:, None] == np.arange(components))
     reach = np.ones_like(part)
     for _ in range(_EM_STEPS):
-        mixture = _maximised(white, part, reach, covariance, effective)
+        mixture = _maximised(white, part, reach, covariance)
         log_part = mixture.log_share + log_student(mixture, white)
         part = weight[:, None] * np.exp(log_part - logsumexp(log_part, axis=1, keepdims=True))
         freedom, distance = DEGREES_OF_FREEDOM, _squared_distance(mixture, white)
@@ -92,21 +90,8 @@ def fitted(white: np.ndarray, log_weight: np.ndarray, components: int) -> Mixtur
     return _with_a_wide_part(mean, root, mixture)
 
 
-def _shrunk(covariance: np.ndarray, draws: Any, towards: np.ndarray) -> np.ndarray:
-    """Return covariances of so many draws, moved a little towards another one.
-
-    As if some draws more had that one: few draws say little of the many entries of a covariance.
-    """
-    more = len(towards) ** 2 / _SHRINKAGE
-    return (draws * covariance + more * towards) / (draws + more)
-
-
 def _maximised(
-    white: np.ndarray,
-    part: np.ndarray,
-    reach: np.ndarray,
-    covariance: np.ndarray,
-    effective: float,
+    white: np.ndarray, part: np.ndarray, reach: np.ndarray, covariance: np.ndarray
 ) -> Mixture:
     """Return the mixture that is likeliest given each draw's part in every component.
 
@@ -119,6 +104,5 @@ def _maximised(
     centre = (pull.T @ white) / np.maximum(pull.sum(axis=0), 1e-6)[:, None]
     away = white - centre[:, None]  # (component, draw, parameter)
     scale = (away * pull.T[..., None]).swapaxes(1, 2) @ away / share[:, None, None]
-    shrunk = _shrunk(scale, effective * share[:, None, None], covariance)
-    root = np.linalg.cholesky(shrunk + 0.01 * covariance)
+    root = np.linalg.cholesky(scale + 0.01 * covariance)
     return Mixture(np.log(share / share.sum()), centre, root)
