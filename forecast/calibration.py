@@ -39,6 +39,7 @@ def ranks(
     Of each site's elements, ``name`` or ``name[k]`` -> (replication,). Those on which importance
     sampling fails its own check, where a fit takes NUTS, are left out: given any data at all the
     truth's rank is uniform, so that leaving out some data sets does not make the others less so.
+    Raises ``ValueError`` if that is more than half of them.
     """
     rng = np.random.default_rng(seed)
     alternatives = np.zeros((1, 0)) if nodes is None else np.asarray(nodes, dtype=float)
@@ -71,6 +72,12 @@ def ranks(
         drawn = compiled.evaluate(flat, here[chosen], False).values
         for name, share in _below(drawn, true.values, number, rng).items():
             found.setdefault(name, []).append(share)
+    kept = len(next(iter(found.values()), []))
+    if kept < replications / 2:
+        raise ValueError(
+            f"proposals: {kept} of {replications} data sets were sampled with {proposals}, "
+            f"expected at least half; use more"
+        )
     return {name: np.array(shares) for name, shares in found.items()}
 
 

@@ -779,3 +779,10 @@ def test_calibration() -> None:
 def test_calibration_finds_data_from_another_prior() -> None:
     shares = ranks(200, 1.5, seed=1)
     assert min(calibration.uniformity(shares[name], bins=20) for name in SITES) < 1e-3
+
+
+def test_calibration_on_few_data_sets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importance.sample
+    monkeypatch.setattr(importance, "sample", lambda *a, **more: (*real(*a, **more)[:3], np.inf))
+    with pytest.raises(ValueError, match="proposals: 0 of 2 data sets"):
+        ranks(2, 1.0, seed=0)
