@@ -162,12 +162,7 @@ def model(
     )
     centre = jnp.concatenate([compute, cost, chips + price * gone[CHIPS], loss])
     response = numpyro.sample("cost_response", distribution(*priors["cost_response"]))
-    scale = _scales(priors)[kind]
-    if "scatter_growth_per_year" in priors:
-        rate = numpyro.sample(
-            "scatter_growth_per_year", distribution(*priors["scatter_growth_per_year"])
-        )
-        scale = scale * jnp.exp(rate * np.where(kind == COMPUTE, year - at, 0.0))
+    scale = _scales(kind, np.where(kind == COMPUTE, year - at, 0.0), priors)
     observed = FollowsPartner(
         kind,
         _freedom(priors),
@@ -217,11 +212,20 @@ def _of_kind(kind: str, name: str, priors: Priors) -> Array:
     return numpyro.sample(own, distribution(*priors.get(own, priors[name])))
 
 
-def _scales(priors: Priors) -> Array:
-    """Return the scale of residuals, (kind,) [OOM; language: nat]."""
-    oom = [_of_kind(kind, "residual_scale_oom", priors) for kind in KINDS[:LANGUAGE]]
+def _scales(kind: np.ndarray, compute_gone: np.ndarray, priors: Priors) -> Array:
+    """Return the scale of each residual, (observation,) [OOM; language: nat].
+
+    compute_gone: years from the anchor, over which compute may scatter more; 0 for other kinds
+    """
+    oom = [_of_kind(name, "residual_scale_oom", priors) for name in KINDS[:LANGUAGE]]
     nat = numpyro.sample("residual_scale_nat", distribution(*priors["residual_scale_nat"]))
-    return jnp.stack([*oom, nat])
+    scale = jnp.stack([*oom, nat])[kind]
+    prior = priors.get("scatter_growth_per_year")
+    if prior is None:
+        return scale
+    return scale * jnp.exp(
+        numpyro.sample("scatter_growth_per_year", distribution(*prior)) * compute_gone
+    )
 
 
 def _freedom(priors: Priors) -> Array:

@@ -3,8 +3,9 @@
     log10 y_i = a_g + b_g (t_i - t_g) + c_g(t_i) + e_i,    b_g = log10(2) / T_g
 
 a_g is the level of group g at t_g, the median date of its rows. The doubling times are one and the
-same, T_g = T, or partially pooled, log T_g = log T + w z_g with z_g standard normal (Gelman et al.
-2013, chapter 5).
+same, T_g = T, or partially pooled, log T_g normal about log T with standard deviation w (Gelman et
+al. 2013, chapter 5). T_g itself is sampled, not its offset in units of w, which is a funnel in w
+where the rows of a group tell much of its growth (Betancourt and Girolami 2015).
 
 e_i is Student-t with scale sqrt(s_g^2 + u_i^2), where u_i is a standard error that the source
 states. Rows that repeat each other's error (quarters of one cumulative sum, number formats of one
@@ -109,9 +110,8 @@ def model(
     doubling = jnp.full(groups, typical)
     if growth == "own":
         spread = numpyro.sample("growth_spread", distribution(*priors["growth_spread"]))
-        offset = numpyro.sample("growth_offset", dist.Normal(0, 1).expand([groups]).to_event(1))
-        doubling = typical * jnp.exp(spread * offset)
-        numpyro.deterministic("group_doubling_time_years", doubling)
+        each = dist.LogNormal(jnp.log(typical), spread).expand([groups])
+        doubling = numpyro.sample("group_doubling_time_years", each.to_event(1))
     level = numpyro.sample(
         "log10_level", distribution(*priors["log10_level"]).expand([groups]).to_event(1)
     )
