@@ -19,6 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .quasi_random import BITS, Points, below, block_at, normal, uniform
 
 TILE = 1024
+_SPARE = 16  # draws that a tile has again: see `tile_inputs`
 _MOST_TILES = 2**BITS // TILE  # of a replicate: after 2^32 points they would repeat
 _UNITS_PER_ONE = 2**20  # so that the sum over a tile stays below 2^31
 _ON_ACCELERATORS = 256  # tiles in a call, to fill a GPU or TPU
@@ -88,6 +89,17 @@ def inputs_at(inputs: Inputs, points: Points, replicate: Array, start: Array, co
     return jnp.concatenate(values)
 
 
+def tile_inputs(inputs: Inputs, points: Points, replicate: Array, tile: Array) -> Array:
+    """Return `inputs_at` of a tile's points, of which some stand again at the end, to be left out.
+
+    Numbers of the same draw would else lie 4 kB apart, where they drive each other out of the cache
+    of a CPU: a quarter of the time of a forecast.
+    """
+    start = tile.astype(jnp.uint32) * TILE
+    values = inputs_at(inputs, points, replicate, start, TILE)
+    return jnp.concatenate([values, values[:, :_SPARE]], axis=1)
+
+
 @partial(jax.jit, static_argnames="count")
 def first_inputs(inputs: Inputs, points: Points, count: int) -> Array:
     """Return the inputs of the first ``count`` points of every replicate, (draw, input).
@@ -106,8 +118,7 @@ def _tile(curve: Curve, ensembles: Ensemble, place: Array) -> tuple[Array, Array
     place: int32 (ensemble, replicate, tile)
     """
     own = jax.tree.map(lambda leaf: leaf[place[0]], ensembles)
-    start = place[2].astype(jnp.uint32) * TILE
-    values = inputs_at(own.inputs, own.points, place[1], start, TILE)
+    values = tile_inputs(own.inputs, own.points, place[1], place[2])
     of_draws = jax.vmap(curve, in_axes=(1, None, None))
     nodes = own.nodes.shape[0]
 
@@ -116,7 +127,8 @@ def _tile(curve: Curve, ensembles: Ensemble, place: Array) -> tuple[Array, Array
     def at_node(k: Array, found: Array) -> Array:
         return found.at[k].set(of_draws(values, own.shared, own.nodes[k]))
 
-    found = jax.lax.fori_loop(0, nodes, at_node, jnp.zeros((nodes, TILE), values.dtype))
+    empty = jnp.zeros((nodes, values.shape[1]), values.dtype)
+    found = jax.lax.fori_loop(0, nodes, at_node, empty)[:, :TILE]
     # Integers, so that their order in a sum cannot matter.
     units = jnp.rint(found * _UNITS_PER_ONE).astype(jnp.int32)
     return jnp.sum(units, axis=1), jnp.isfinite(found).all()

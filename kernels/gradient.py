@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .ensemble import TILE, Curve, Ensemble, Inputs, inputs_at
+from .ensemble import TILE, Curve, Ensemble, Inputs, tile_inputs
 
 _SD_OF_UNIFORM = 12**-0.5
 
@@ -36,8 +36,7 @@ def replicate_gradients(curve: Curve, one: Ensemble, tiles: Array) -> tuple[Arra
     """
 
     def of_tile(replicate: Array, tile: Array) -> tuple[Array, Array]:
-        start = tile.astype(jnp.uint32) * TILE
-        values = inputs_at(one.inputs, one.points, replicate, start, TILE)
+        values = tile_inputs(one.inputs, one.points, replicate, tile)
         unit = deviations(one.inputs, values)
         # Input by input and not as an array, whose gradient would be put together from 0s.
         slopes = jax.vmap(jax.value_and_grad(curve), in_axes=(0, None, None))
@@ -45,7 +44,7 @@ def replicate_gradients(curve: Curve, one: Ensemble, tiles: Array) -> tuple[Arra
 
         def at_node(node: Array) -> tuple[Array, Array]:
             value, slope = slopes(rows, one.shared, node)
-            return jnp.mean(value), jnp.mean(jnp.stack(slope) * unit, axis=1)
+            return jnp.mean(value[:TILE]), jnp.mean((jnp.stack(slope) * unit)[:, :TILE], axis=1)
 
         return jax.lax.map(at_node, one.nodes)
 

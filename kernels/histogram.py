@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from .ensemble import TILE, Ensemble, inputs_at
+from .ensemble import TILE, Ensemble, inputs_at, tile_inputs
 
 CELLS = 4096
 CELL_OOM = 1 / 64
@@ -35,11 +35,10 @@ def replicate_histograms(paths: Paths, one: Ensemble, tiles: Array) -> Array:
 
     def of_replicate(replicate: Array) -> Array:
         def add_tile(counts: Array, tile: Array) -> tuple[Array, None]:
-            start = tile.astype(jnp.uint32) * TILE
-            values = inputs_at(one.inputs, one.points, replicate, start, TILE)
+            values = tile_inputs(one.inputs, one.points, replicate, tile)
 
             def add_node(k: Array, counts: Array) -> Array:
-                level = of_draws(values, one.shared, one.nodes[k])
+                level = of_draws(values, one.shared, one.nodes[k])[:, :TILE]
                 cell = jnp.clip(level / CELL_OOM, 0, CELLS - 1).astype(jnp.int32)
                 path = jnp.arange(level.shape[0])[:, None]
                 return counts.at[path, k, cell].add(1)
@@ -67,9 +66,8 @@ def replicate_counts(index: Index, size: int, one: Ensemble, tiles: Array) -> Ar
 
     def of_replicate(replicate: Array) -> Array:
         def add_tile(counts: Array, tile: Array) -> tuple[Array, None]:
-            start = tile.astype(jnp.uint32) * TILE
-            values = inputs_at(one.inputs, one.points, replicate, start, TILE)
-            return counts.at[of_draws(values, one.shared, one.nodes)].add(1), None
+            values = tile_inputs(one.inputs, one.points, replicate, tile)
+            return counts.at[of_draws(values, one.shared, one.nodes)[:TILE]].add(1), None
 
         return jax.lax.scan(add_tile, jnp.zeros(size, jnp.int32), tiles)[0]
 
