@@ -212,8 +212,8 @@ static void world_of(struct world *w, const struct problem *p, const lanes *x) {
   }
 }
 
-/* Effective compute of lane i at t for both kinds of algorithms; slowed: the product's, of t. */
-static inline void paths(const struct world *w, float t, float slowed, int i, float *first, float *second) {
+/* Effective compute of lane i at t; slowed: the product's, of t; both: for both kinds of algorithms, else the first. */
+static inline void paths(const struct world *w, float t, float slowed, int i, const int both, float *first, float *second) {
   const float rate = w->rate;
   float richer = w->product_slope[i] * t + w->product_excess[i] * slowed;
   float a = w->level[i] + grown(&w->compute, t, i);
@@ -221,22 +221,22 @@ static inline void paths(const struct world *w, float t, float slowed, int i, fl
   float d = w->limit[0][i] + w->limit_slope[0][i] * t, e = w->limit[1][i] + w->limit_slope[1][i] * t;
   float f = w->limit[2][i] + w->limit_slope[2][i] * t, g = w->limit[3][i] + w->limit_slope[3][i] * t;
   float least = fminf(fminf(fminf(a, b), fminf(c, d)), fminf(fminf(e, f), g));
-  float made = grown(&w->algorithms, t, i), trained = grown(&w->post, t, i), found[2];
+  float made = grown(&w->algorithms, t, i), trained = grown(&w->post, t, i), found[2] = {0};
 #ifdef ALGEBRA
   float excess = exp2_(least - a) + exp2_(least - b) + exp2_(least - c) + exp2_(least - d) +
                  exp2_(least - e) + exp2_(least - f) + exp2_(least - g);
-  for (int q = 0; q < 2; q++) {
+  for (int q = 0; q < 1 + both; q++) {
     float y = w->since[q][0][i] + made, z = w->since[q][1][i] + trained;
-    float both = (1.0f + exp2_(-fabsf(y - w->cap[0][i]))) * (1.0f + exp2_(-fabsf(z - w->cap[1][i])));
+    float capped = (1.0f + exp2_(-fabsf(y - w->cap[0][i]))) * (1.0f + exp2_(-fabsf(z - w->cap[1][i])));
     float sum_of_least = least + fminf(y, w->cap[0][i]) + fminf(z, w->cap[1][i]);
-    found[q] = (sum_of_least - log_(excess * both) * LOG2E) * (LN2 / rate);
+    found[q] = (sum_of_least - log_(excess * capped) * LOG2E) * (LN2 / rate);
   }
 #else
   float excess = exp_(rate * (least - a)) + exp_(rate * (least - b)) + exp_(rate * (least - c)) +
                  exp_(rate * (least - d)) + exp_(rate * (least - e)) + exp_(rate * (least - f)) +
                  exp_(rate * (least - g));
   float inverse = 1.0f / rate, physical = least - log_(excess) * inverse;
-  for (int q = 0; q < 2; q++) {
+  for (int q = 0; q < 1 + both; q++) {
     float y = w->since[q][0][i] + made, z = w->since[q][1][i] + trained;
     float of_y = 1.0f + exp_(-rate * fabsf(y - w->cap[0][i])), of_z = 1.0f + exp_(-rate * fabsf(z - w->cap[1][i]));
     found[q] = physical + fminf(y, w->cap[0][i]) - log_(of_y) * inverse + fminf(z, w->cap[1][i]) - log_(of_z) * inverse;
@@ -266,7 +266,7 @@ void smooth(const struct problem *p, size_t count, double *out) {
     world_of(&world, p, x);
     for (int k = 0; k < p->nodes; k++) {
       const float t = p->year[k], slow = slowed[k];
-      LANES paths(&world, t, slow, i, &effective[0][i], &effective[1][i]);
+      LANES paths(&world, t, slow, i, 1, &effective[0][i], &effective[1][i]);
       for (int m = 0; m < p->components; m++) {
         const float middle = p->middle[m], below = p->below[m], above = p->above[m], half = 0.5f * p->weight[m];
         const float *own = effective[p->path[m]];
@@ -292,7 +292,7 @@ void arrivals(const struct problem *p, size_t count, int64_t *out) {
   static struct walk walk;
   static struct world world;
   lanes x[INPUTS], required;
-  int32_t path[W], before[W];
+  int32_t before[W];
   const float slowing = -LN2 / p->product_half_life, back = 1.0f / slowing, next = p->year[1];
   int most = 1;
   while (2 * most <= p->nodes) most *= 2;
@@ -315,15 +315,15 @@ void arrivals(const struct problem *p, size_t count, int64_t *out) {
         bound += p->weight[m];
       }
       required[i] = r;
-      path[i] = own;
+      for (int j = 0; j < 2; j++) world.since[0][j][i] = own ? world.since[1][j][i] : world.since[0][j][i];
       before[i] = 0;
     }
     step(&walk, INPUTS + 2);
     for (int ahead = most; ahead; ahead /= 2) LANES {
       int32_t k = before[i] + ahead - 1;
-      float t = k == 0 ? 0.0f : next + (float)(k - 1), first, second;
-      paths(&world, t, expm1_(slowing * t) * back, i, &first, &second);
-      int waits = k < p->nodes && (path[i] ? second : first) < required[i];
+      float t = k == 0 ? 0.0f : next + (float)(k - 1), own, none;
+      paths(&world, t, expm1_(slowing * t) * back, i, 0, &own, &none);
+      int waits = k < p->nodes && own < required[i];
       before[i] += waits ? ahead : 0;
     }
     for (int i = 0; i < W; i++) out[before[i]]++;

@@ -214,17 +214,26 @@ def arrival_index(structure: Structure) -> Callable[[Array, Shared, Array], Arra
     def index(values: Array, shared: Shared, years_from_now: Array) -> Array:
         choice, z = values[-2], ndtri(values[-1])
         bounds = jnp.cumsum(shared.weights)
-        given = _requirement(structure, _named(structure, values[:-2], shared), shared)
-        kinds, drawn = given[0], [quantile(*each, z) for each in zip(*given, strict=True)]
+        number = _named(structure, values[:-2], shared)
+        world, since = _world(structure, number), shared.years_since_reference
+        kinds, parameters = _requirement(structure, number, shared)
+
+        def component(k: int) -> tuple[Array, Gain, Array]:
+            path = structure.path_of_component[k]
+            required = quantile(kinds[k], parameters[k], z)
+            return required, world.algorithmic_progress[path], since[path]
+
+        drawn = jnp.full_like(z, jnp.inf), *component(0)[1:]
+        for k in reversed(range(len(kinds))):
+            drawn = jax.tree.map(partial(jnp.where, choice < bounds[k]), component(k), drawn)
+        required, progress, own_since = drawn
+        world = world._replace(algorithmic_progress=(progress,))
 
         def reached(k: Array) -> Array:
             year = jnp.where(k == 0, 0, years_from_now[1] + (k - 1))
-            paths = _paths(structure, values[:-2], shared, year)
-            above = [paths[p] >= r for p, r in zip(structure.path_of_component, drawn, strict=True)]
-            found = jnp.zeros((), bool)
-            for component in reversed(range(len(kinds))):
-                found = jnp.where(choice < bounds[component], above[component], found)
-            return found
+            by = structure.by_spending
+            (level,) = log10_effective_compute(world, own_since[None], year, by_spending=by)
+            return level >= required
 
         return first_passage.first_passage_index(reached, years_from_now.shape[0])
 

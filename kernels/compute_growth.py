@@ -5,6 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from .elementary import exp
+
 _LOG_2 = 0.6931471805599453
 _LOG10_2 = 0.3010299956639812
 
@@ -39,6 +41,14 @@ def log10_trend(trend: Trend, elapsed_years: Array) -> Array:
     long_run = growth_oom_per_year(trend.long_run_doubling_time_years)
     ahead = jnp.maximum(elapsed_years, 0)
     rate = _LOG_2 / trend.slowdown_half_life_years
-    transient = -jnp.expm1(-ahead * rate) / rate
+    transient = _one_minus_exp(ahead * rate) / rate
     past = jnp.minimum(elapsed_years, 0)
     return trend.log10_level + long_run * ahead + (growth - long_run) * transient + growth * past
+
+
+def _one_minus_exp(x: Array) -> Array:
+    """Return 1 - exp(-x) for x >= 0, in float32 to 5e-7 of it, for half the price of ``expm1``."""
+    if x.dtype != jnp.float32:
+        return -jnp.expm1(-x)
+    series = x * (1 - x * (1 / 2 - x * (1 / 6 - x * (1 / 24 - x * (1 / 120)))))
+    return jnp.where(x < 1 / 8, series, 1 - exp(-x))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from .compute_growth import Trend, growth_oom_per_year, log10_trend
-from .limits import soft_minimum
+from .limits import soft_minimum, sum_of_soft_minima
 
 
 class Gain(NamedTuple):
@@ -70,6 +70,11 @@ def log10_physical_compute(world: World, years_from_now: Array, *, by_spending: 
 
     by_spending: take spending x price-performance for what is wanted, not the compute trend.
     """
+    return soft_minimum(_bounds(world, years_from_now, by_spending=by_spending), world.sharpness)
+
+
+def _bounds(world: World, years_from_now: Array, *, by_spending: bool) -> list[Array]:
+    """Return what bounds the largest training run [log10 FLOP], itself extrapolated among them."""
     # What a dollar buys is the soft minimum of its trend and its ceiling, and soft minima nest.
     flop_per_usd = (
         log10_trend(world.price_performance, years_from_now),
@@ -85,7 +90,7 @@ def log10_physical_compute(world: World, years_from_now: Array, *, by_spending: 
     for limit in world.resource_limits:
         growth = growth_oom_per_year(limit.doubling_time_years)
         bounds.append(limit.log10_flop + growth * (years_from_now - limit.years_from_now))
-    return soft_minimum(bounds, world.sharpness)
+    return bounds
 
 
 def gain_oom(
@@ -96,18 +101,17 @@ def gain_oom(
     Up to now it is log-linear from the reference year; slowing starts now.
     """
     grown = _growth_from_now(gain, years_from_now)
-    return _since_reference(gain, grown, years_since_reference, sharpness)
+    return soft_minimum(_capped(gain, grown, years_since_reference), sharpness)
 
 
 def _growth_from_now(gain: Gain, years_from_now: Array) -> Array:
     return log10_trend(Trend(jnp.zeros_like(gain.ceiling_oom), *gain[:3]), years_from_now)
 
 
-def _since_reference(
-    gain: Gain, grown: Array, years_since_reference: Array, sharpness: Array
-) -> Array:
+def _capped(gain: Gain, grown: Array, years_since_reference: Array) -> tuple[Array, Array]:
+    """Return the gain since a reference year without its ceiling, and the ceiling [OOM]."""
     until_now = growth_oom_per_year(gain.doubling_time_years) * years_since_reference
-    return soft_minimum((until_now + grown, gain.ceiling_oom), sharpness)
+    return until_now + grown, gain.ceiling_oom
 
 
 def log10_effective_compute(
@@ -118,13 +122,15 @@ def log10_effective_compute(
     E = physical compute + algorithmic progress + post-training gains since the reference year.
     years_since_reference: (path,), now minus the reference year of each
     """
-    physical = log10_physical_compute(world, years_from_now, by_spending=by_spending)
     # Once for all kinds of algorithms that grow alike; XLA would compute it for each.
-    post_training = _growth_from_now(world.post_training, years_from_now)
+    bounds = _bounds(world, years_from_now, by_spending=by_spending)
+    trained = _growth_from_now(world.post_training, years_from_now)
     grown = {id(g): _growth_from_now(g, years_from_now) for g in world.algorithmic_progress}
-    return tuple(
-        physical
-        + _since_reference(progress, grown[id(progress)], since, world.sharpness)
-        + _since_reference(world.post_training, post_training, since, world.sharpness)
-        for progress, since in zip(world.algorithmic_progress, years_since_reference, strict=True)
-    )
+
+    def path(progress: Gain, since: Array) -> Array:
+        made = _capped(progress, grown[id(progress)], since)
+        return sum_of_soft_minima(
+            (bounds, made, _capped(world.post_training, trained, since)), world.sharpness
+        )
+
+    return tuple(map(path, world.algorithmic_progress, years_since_reference))

@@ -16,6 +16,7 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .elementary import exp
 from .quasi_random import BITS, Points, below, block_at, normal, uniform
 
 TILE = 1024
@@ -85,7 +86,7 @@ def inputs_at(inputs: Inputs, points: Points, replicate: Array, start: Array, co
     free = bits[records : records + inputs.location.shape[0]]
     base = jnp.where(inputs.is_uniform[:, None], uniform(free, dtype), normal(free, dtype))
     value = inputs.location[:, None] + inputs.scale[:, None] * base
-    values.append(jnp.where(inputs.is_log[:, None], jnp.exp(value), value))
+    values.append(jnp.where(inputs.is_log[:, None], exp(value), value))
     return jnp.concatenate(values)
 
 

@@ -17,6 +17,8 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import ndtri
 
+from .elementary import log, polynomial
+
 BITS = 32
 MAX_DIMENSION = 64
 
@@ -110,13 +112,13 @@ def direction_numbers(dimension: int) -> np.ndarray:
     if not 1 <= dimension <= MAX_DIMENSION:
         raise ValueError(f"dimension: got {dimension}, expected 1 to {MAX_DIMENSION}")
     numbers = np.zeros((dimension, BITS), dtype=np.uint64)
-    for row, (polynomial, initial) in enumerate(_POLYNOMIALS_AND_INITIAL_NUMBERS[:dimension]):
-        m = [1] * BITS if polynomial == 1 else list(initial)
-        degree = polynomial.bit_length() - 1
+    for row, (primitive, initial) in enumerate(_POLYNOMIALS_AND_INITIAL_NUMBERS[:dimension]):
+        m = [1] * BITS if primitive == 1 else list(initial)
+        degree = primitive.bit_length() - 1
         for k in range(len(m), BITS):
             new = m[k - degree] ^ (m[k - degree] << degree)
             for j in range(1, degree):
-                if polynomial >> (degree - j) & 1:
+                if primitive >> (degree - j) & 1:
                     new ^= m[k - j] << j
             m.append(new)
         numbers[row] = [m[k] << (BITS - 1 - k) for k in range(BITS)]
@@ -197,32 +199,26 @@ def normal(bits: Array, dtype: type[np.floating]) -> Array:
     own fit down to t = 2^-33 and good to 5e-7: half a forecast's inputs cost their quantiles.
     """
     upper = bits >= jnp.uint32(1 << (BITS - 1))
-    tail = uniform(jnp.where(upper, ~bits, bits), dtype)
+    least = jnp.where(upper, ~bits, bits).astype(jnp.int32)  # CPUs convert these in one step
+    tail = (least.astype(dtype) + 0.5) * dtype(2.0**-BITS)
     z = _upper_quantile(tail) if dtype == np.float32 else -ndtri(tail)
     return jnp.where(upper, z, -z)
 
 
 # Least squares of relative error on Chebyshev nodes: in w - 3 up to w = 6, in sqrt(w) - 3.5 above.
+# Lowest power first.
 _CENTRAL = (
-    *(-5.06822732e-10, 4.78479601e-07, -2.76804599e-06, -1.69311916e-05, 0.000277021381),
-    *(-0.00118512945, -0.00811662343, 0.341718708, 2.29603553),
+    *(2.29603553, 0.341718708, -0.00811662343, -0.00118512945),
+    *(0.000277021381, -1.69311916e-05, -2.76804599e-06, 4.78479601e-07, -5.06822732e-10),
 )
 _TAIL = (
-    *(-0.000259722641, 0.000789770963, -0.00104837872, 0.00142801399),
-    *(-0.00288098106, 0.00466192919, 1.42463092, 4.71708806),
+    *(4.71708806, 1.42463092, 0.00466192919, -0.00288098106),
+    *(0.00142801399, -0.00104837872, 0.000789770963, -0.000259722641),
 )
 
 
 def _upper_quantile(tail: Array) -> Array:
     """Return z of the upper tail probability t = P(Z > z), 0 < t <= 1/2, in float32."""
-    w = -jnp.log(4 * tail * (1 - tail))
-    central, far = _polynomial(_CENTRAL, w - 3), _polynomial(_TAIL, jnp.sqrt(w) - 3.5)
+    w = -log(4 * tail * (1 - tail))
+    central, far = polynomial(_CENTRAL, w - 3), polynomial(_TAIL, jnp.sqrt(w) - 3.5)
     return (1 - 2 * tail) * jnp.where(w < 6, central, far)
-
-
-def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
-    """Return a polynomial from its coefficients, highest first (Horner)."""
-    value = jnp.full_like(x, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value = value * x + coefficient
-    return value

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from jax import Array
-from jax.lax import erf
 from jax.scipy.special import expit, log_ndtr, ndtr
+
+from .elementary import erf
 
 _ROOT_HALF = 0.5**0.5
 KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
@@ -35,7 +36,7 @@ def cumulative(kind: str, parameters: Sequence[Array], log10_flop: Array) -> Arr
 
 
 def _normal(z: Array) -> Array:
-    """Return the normal distribution function, exact to the rounding of 1.
+    """Return the normal distribution function, within a few roundings of 1.
 
     A quarter of the price of one that is exact far into the lower tail, which no mean needs.
     """
