@@ -688,7 +688,8 @@ def test_a_record_whose_fits_took_different_samplers_is_averaged(
         # The draws of the importance sampler, in place of minutes of NUTS.
         compiled, start, nodes, seed, settings, _, folder = arguments
         assert tmp_path in folder.parents
-        seeds = np.random.default_rng(seed).integers(2**32, size=8, dtype=np.uint32)
+        count = importance.ADAPTATIONS + settings.chains
+        seeds = np.random.default_rng(seed).integers(2**32, size=count, dtype=np.uint32)
         flat, *_ = real(
             compiled.log_density,
             start,

@@ -487,12 +487,17 @@ SITES = (
 def ranks(replications: int, seed: int, noise: float = 1.0) -> dict[str, np.ndarray]:
     """Return for each quantity the share of posterior draws below the truth, (replication,).
 
-    noise: factor by which residuals are larger than the model says
+    noise: factor by which residuals are larger than the model says; unless it is 1, the model is
+        sure of what it says
     """
     priors = scaling_law.default_priors()
     scale = priors["residual_scale_nat"]
-    larger = scale._replace(low=noise * scale.low, high=noise * scale.high)
     assert scale.kind == "lognormal"
+    if noise != 1:
+        middle = np.sqrt(scale.low * scale.high)
+        scale = scale._replace(low=0.9 * middle, high=1.1 * middle)
+        priors = {**priors, "residual_scale_nat": scale}
+    larger = scale._replace(low=noise * scale.low, high=noise * scale.high)
     arguments = {
         "log_parameters": GRID[0],
         "log_tokens": GRID[1],
