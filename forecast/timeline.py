@@ -1,6 +1,6 @@
 """The distribution of the arrival year of one or many scenarios of a structure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -11,7 +11,7 @@ from ..kernels import ensemble
 from .narrow import smoothed
 from .problem import REPLICATES, Problem
 from .world import Structure, passage_curve
-from .year_grid import computed_years, interpolated, is_smooth
+from .year_grid import computed_years, further_years, interpolated, is_smooth
 
 Progress = Callable[[str, int, int], None]
 BATCH = 64  # scenarios in one compiled call
@@ -72,7 +72,7 @@ def _means(
 ) -> list[np.ndarray]:
     """Return P(the milestone has been reached) of each replicate, (replicate, year) each.
 
-    Every year is computed only where a curve is not smooth enough to be interpolated.
+    More years are computed where a curve is not smooth enough to be interpolated.
     """
     times = [problem.years - problem.years[0] for problem in problems]
     count = len(times[0])
@@ -84,19 +84,24 @@ def _means(
                 f"requirement: got one that is already met on {problem.as_of} in all draws, "
                 "expected a milestone that has not arrived"
             )
-    rough = [
-        i
-        for i, (time, own) in enumerate(zip(times, coarse, strict=True))
-        if not is_smooth(time, chosen, own.mean(axis=0))
-    ]
-    found = [interpolated(time, chosen, own) for time, own in zip(times, coarse, strict=True)]
-    rest = np.setdiff1d(np.arange(count), chosen)
-    # As many years at a time as before, in the same compiled program.
-    for start in range(0, len(rest) if rough else 0, len(chosen)):
-        some = np.resize(rest[start : start + len(chosen)], len(chosen))
-        fine = _means_at([problems[i] for i in rough], some, samples, report, mesh, chunk)
-        for i, own in zip(rough, fine, strict=True):
+    known = chosen
+    found = [interpolated(time, known, own) for time, own in zip(times, coarse, strict=True)]
+
+    def rough(places: Iterable[int]) -> list[int]:
+        curves = {i: found[i][:, known].mean(axis=0) for i in places}
+        return [i for i, own in curves.items() if not is_smooth(times[i], known, own)]
+
+    places = rough(range(len(problems)))
+    while places and len(known) < count:
+        more = further_years(count, known, len(chosen))
+        # As many years as before, in the same compiled program.
+        some = np.resize(more, len(chosen))
+        fine = _means_at([problems[i] for i in places], some, samples, report, mesh, chunk)
+        known = np.union1d(known, more)
+        for i, own in zip(places, fine, strict=True):
             found[i][:, some] = own
+            found[i] = interpolated(times[i], known, found[i][:, known])
+        places = rough(places)
     return found
 
 

@@ -2,14 +2,14 @@
 
 The distribution of the arrival year is smooth on the logarithm of the time from now, so it is
 computed every year at first and ever more rarely later, and interpolated by a cubic spline. The
-spline checks itself: where it needs more nodes than it has, every year is computed.
+spline checks itself: where it needs more nodes than it has, more years are computed.
 """
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
 _EVERY_YEAR_UNTIL = 8
-_SPACING = 0.125  # of the years from now, later on
+_SPACING = 0.2  # of the years from now, later on
 _ALWAYS = 6  # nodes kept in the check: the first are as far apart as they are from now
 # Largest difference at the other nodes of the spline through every second one. That through all
 # nodes is over ten times closer where the curve is smooth, that is better than 1e-5.
@@ -23,6 +23,13 @@ def computed_years(count: int) -> np.ndarray:
         step = max(1, round(_SPACING * chosen[-1]))
         chosen.append(min(count - 1, chosen[-1] + step))
     return np.array(chosen)
+
+
+def further_years(count: int, known: np.ndarray, at_most: int) -> np.ndarray:
+    """Return some of ``count`` consecutive years that are not known yet, evenly among these."""
+    rest = np.setdiff1d(np.arange(count), known)
+    place = np.linspace(0, len(rest) - 1, min(len(rest), at_most))
+    return rest[np.rint(place).astype(int)]
 
 
 def interpolated(years_from_now: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> np.ndarray:

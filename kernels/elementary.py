@@ -50,11 +50,11 @@ def polynomial(coefficients: Sequence[float], x: Array) -> Array:
 
 @jax.custom_jvp
 def exp(x: Array) -> Array:
-    """Return exp(x), off by (2 + |x|) 1e-7 of it; at least 2^-126, infinite from 2^127.5 on."""
+    """Return exp(x), off by (2 + |x|) 1e-7 of it; 0 below 2^-126.5, infinite from 2^127.5 on."""
     if x.dtype != jnp.float32:
         return jnp.exp(x)
     y = x * _LOG2_E
-    y = jnp.where(y < -126, -126, jnp.where(y > 128, 128, y))
+    y = jnp.where(y < -127, -127, jnp.where(y > 128, 128, y))
     whole = jnp.round(y)
     # The integer in the lowest bits of a float of 2^23, where no conversion has to mind NaN.
     bits = bitcast_convert_type(y + np.float32(1.5 * 2**23), jnp.int32)

@@ -2,7 +2,12 @@
 
 import numpy as np
 import pytest
-from aitimelines.forecast.year_grid import computed_years, interpolated, is_smooth
+from aitimelines.forecast.year_grid import (
+    computed_years,
+    further_years,
+    interpolated,
+    is_smooth,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
@@ -22,6 +27,17 @@ def test_chosen_years_span_the_grid(count: int) -> None:
 def test_few_years_are_chosen_of_many() -> None:
     assert len(CHOSEN) < 0.4 * len(YEARS)
     assert len(computed_years(9)) == 9
+
+
+@given(st.integers(1, 300), st.integers(1, 40))
+def test_further_years_are_new_ones_until_all_are_known(count: int, at_most: int) -> None:
+    known = computed_years(count)
+    while len(known) < count:
+        more = further_years(count, known, at_most)
+        assert 0 < len(more) <= at_most
+        known = np.concatenate([known, more])
+    np.testing.assert_array_equal(np.sort(known), np.arange(count))
+    assert len(further_years(count, known, at_most)) == 0
 
 
 @given(st.floats(5, 60), st.floats(0.2, 40), st.floats(0.1, 1))

@@ -55,9 +55,7 @@ def test_erf_is_off_by_a_few_roundings_of_1() -> None:
 
 def test_ends_and_what_is_no_number() -> None:
     given = jnp.array([-jnp.inf, -1e30, 1e30, jnp.inf, jnp.nan], jnp.float32)
-    np.testing.assert_array_equal(
-        elementary.exp(given), np.float32([SMALLEST, SMALLEST, np.inf, np.inf, np.nan])
-    )
+    np.testing.assert_array_equal(elementary.exp(given), np.float32([0, 0, np.inf, np.inf, np.nan]))
     np.testing.assert_allclose(elementary.erf(given), [-1, -1, 1, 1, np.nan], rtol=4e-7)
     none = elementary.log(jnp.array([-1, 0, jnp.nan], jnp.float32))
     assert np.isnan(none).all()
