@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from aitimelines.forecast.problem import Problem
 from aitimelines.forecast.world import passage_curve
 
-FUNCTIONS = ("exp", "expm1", "log", "log1p", "erf")
 # What only moves data.
 _SHAPES = {
     *("broadcast_in_dim", "squeeze", "slice", "reshape", "convert_element_type", "copy"),

@@ -5,8 +5,8 @@
    along the vector lanes; functions are inlined polynomials, so that each loop over W draws becomes
    vector code with neither calls nor branches.
 
-   With -DALGEBRA, the same formulas in the form with the fewest functions: logarithms that are added
-   are one logarithm of a product, and paths are kept in the units that the exponential wants. */
+   Logarithms that are added are one logarithm of a product, as in the kernel; paths are kept in the
+   units that the exponential wants, and in the end in log10 FLOP. */
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -173,7 +173,7 @@ static inline float grown(const struct growth *g, float t, int i) {
   return g->slope[i] * t + g->amplitude[i] * expm1_(g->rate[i] * t);
 }
 
-/* What a block of draws needs at every year. Paths are in log10 FLOP, or with ALGEBRA in log2 of its power s. */
+/* What a block of draws needs at every year. Paths are in log2 of FLOP to the power s. */
 struct world {
   lanes level, below_price, below_ceiling, limit[4], limit_slope[4], since[2][2], cap[2], product_slope, product_excess;
   struct growth algorithms, post, compute, price;
@@ -182,11 +182,7 @@ struct world {
 
 static void world_of(struct world *w, const struct problem *p, const lanes *x) {
   w->rate = p->sharpness * 2.302585093f;
-#ifdef ALGEBRA
   const float unit = w->rate * LOG2E;
-#else
-  const float unit = 1.0f;
-#endif
   growth_of(&w->algorithms, x[ALGORITHMS], x[ALGORITHMS + 1], x[ALGORITHMS + 2], unit);
   growth_of(&w->post, x[POST], x[POST + 1], x[POST + 2], unit);
   growth_of(&w->compute, x[COMPUTE + 1], x[COMPUTE + 2], x[COMPUTE + 3], unit);
@@ -222,7 +218,6 @@ static inline void paths(const struct world *w, float t, float slowed, int i, co
   float f = w->limit[2][i] + w->limit_slope[2][i] * t, g = w->limit[3][i] + w->limit_slope[3][i] * t;
   float least = fminf(fminf(fminf(a, b), fminf(c, d)), fminf(fminf(e, f), g));
   float made = grown(&w->algorithms, t, i), trained = grown(&w->post, t, i), found[2] = {0};
-#ifdef ALGEBRA
   float excess = exp2_(least - a) + exp2_(least - b) + exp2_(least - c) + exp2_(least - d) +
                  exp2_(least - e) + exp2_(least - f) + exp2_(least - g);
   for (int q = 0; q < 1 + both; q++) {
@@ -231,17 +226,6 @@ static inline void paths(const struct world *w, float t, float slowed, int i, co
     float sum_of_least = least + fminf(y, w->cap[0][i]) + fminf(z, w->cap[1][i]);
     found[q] = (sum_of_least - log_(excess * capped) * LOG2E) * (LN2 / rate);
   }
-#else
-  float excess = exp_(rate * (least - a)) + exp_(rate * (least - b)) + exp_(rate * (least - c)) +
-                 exp_(rate * (least - d)) + exp_(rate * (least - e)) + exp_(rate * (least - f)) +
-                 exp_(rate * (least - g));
-  float inverse = 1.0f / rate, physical = least - log_(excess) * inverse;
-  for (int q = 0; q < 1 + both; q++) {
-    float y = w->since[q][0][i] + made, z = w->since[q][1][i] + trained;
-    float of_y = 1.0f + exp_(-rate * fabsf(y - w->cap[0][i])), of_z = 1.0f + exp_(-rate * fabsf(z - w->cap[1][i]));
-    found[q] = physical + fminf(y, w->cap[0][i]) - log_(of_y) * inverse + fminf(z, w->cap[1][i]) - log_(of_z) * inverse;
-  }
-#endif
   *first = found[0];
   *second = found[1];
 }

@@ -41,9 +41,10 @@ def log10_trend(trend: Trend, elapsed_years: Array) -> Array:
     long_run = growth_oom_per_year(trend.long_run_doubling_time_years)
     ahead = jnp.maximum(elapsed_years, 0)
     rate = _LOG_2 / trend.slowdown_half_life_years
-    transient = _one_minus_exp(ahead * rate) / rate
+    excess = (growth - long_run) / rate
     past = jnp.minimum(elapsed_years, 0)
-    return trend.log10_level + long_run * ahead + (growth - long_run) * transient + growth * past
+    slowed = excess * _one_minus_exp(ahead * rate)
+    return trend.log10_level + long_run * ahead + slowed + growth * past
 
 
 def _one_minus_exp(x: Array) -> Array:
