@@ -55,7 +55,8 @@ def rivals_table(found: dict[str, Any]) -> str:
 def quantities_table(found: dict[str, Any]) -> str:
     """Return the quantities of a study, a column for each rival that has any."""
     names = [name for name, rival in found["rivals"].items() if rival["quantities"]]
-    quantities = dict.fromkeys(q for name in names for q in found["rivals"][name]["quantities"])
+    # Sorted, because a tree that was stored comes back with its variables in another order.
+    quantities = sorted({q for name in names for q in found["rivals"][name]["quantities"]})
     rows = []
     for quantity in quantities:
         what, unit = quantity_words(quantity)

@@ -273,7 +273,7 @@ def _print(found: dict[str, Any]) -> None:
     for name, rival in found["rivals"].items():
         weight = f"{rival['stacking_weight']:.2f}"
         rivals.add_row(name, Text(rival["claim"]), rival["verdict"], lacking(rival), weight)
-        for quantity, values in rival["quantities"].items():
+        for quantity, values in sorted(rival["quantities"].items()):
             what, unit = quantity_words(quantity)
             quantities.add_row(name, what, quantiles_text(values, unit), unit)
         quantities.add_section()
