@@ -16,6 +16,7 @@ from .year_grid import computed_years, further_years, interpolated, is_smooth
 Progress = Callable[[str, int, int], None]
 BATCH = 64  # scenarios in one compiled call
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_HALVINGS = 40  # of a year
 _LEAST_WAITING = 1e-5  # less probability of "not yet" is lost in rounding
 
 
@@ -177,16 +178,19 @@ def _quantiles(
     The distribution is interpolated monotonically (PCHIP) between years; the error of a quantile
     is the error of the probability there over the density.
     """
-    fine = np.linspace(years[0], years[-1], 50 * len(years))
-    found = []
-    for own, own_error in zip(
-        cdf.reshape(-1, len(years)), error.reshape(-1, len(years)), strict=True
-    ):
-        smooth = PchipInterpolator(years, own)
-        at = np.interp(QUANTILES, np.maximum.accumulate(smooth(fine)), fine)
-        density = np.maximum(smooth.derivative()(at), 1e-12)
-        found.append((at, np.interp(at, years, own_error) / density))
-    shape = (*cdf.shape[:-1], len(QUANTILES))
-    at, spread = (np.reshape(part, shape) for part in zip(*found, strict=True))
-    reached = np.array(QUANTILES) <= cdf[..., -1:]
-    return np.where(reached, at, np.inf), np.where(reached, spread, np.nan)
+    wanted = np.array(QUANTILES)
+    after = np.sum(cdf[..., None, :] < wanted[:, None], axis=-1).clip(1, len(years) - 1)
+    before = after - 1
+    pieces = np.moveaxis(PchipInterpolator(years, cdf, axis=-1).c, 1, -1)  # power, ..., interval
+    own = np.stack([np.take_along_axis(power, before, axis=-1) for power in pieces])
+    low, high = np.zeros(before.shape), years[after] - years[before]
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = ((own[0] * middle + own[1]) * middle + own[2]) * middle + own[3] < wanted
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    density = np.maximum((3 * own[0] * high + 2 * own[1]) * high + own[2], 1e-12)
+    first, last = (np.take_along_axis(error, place, axis=-1) for place in (before, after))
+    there = first + (last - first) * high / (years[after] - years[before])
+    reached = wanted <= cdf[..., -1:]
+    at = years[before] + high
+    return np.where(reached, at, np.inf), np.where(reached, there / density, np.nan)
