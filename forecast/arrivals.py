@@ -47,12 +47,15 @@ def arrival_counts(
 
 
 def with_drawn_requirement(problem: Problem, seed: int) -> Problem:
-    """Return the problem with two more inputs: the component of the requirement, its quantile."""
+    """Return the problem with two more inputs: the component of the requirement, its quantile.
+
+    The component is uniform, the quantile standard normal.
+    """
     inputs = problem.ensemble.inputs
     more = inputs._replace(
         location=jnp.append(inputs.location, jnp.zeros(2)),
         scale=jnp.append(inputs.scale, jnp.ones(2)),
-        is_uniform=jnp.append(inputs.is_uniform, jnp.ones(2, bool)),
+        is_uniform=jnp.append(inputs.is_uniform, jnp.array([True, False])),
         is_log=jnp.append(inputs.is_log, jnp.zeros(2, bool)),
     )
     points = random_points(seed, ensemble.dimension(more))

@@ -1,6 +1,7 @@
 """The distribution of the arrival year of one or many scenarios of a structure."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -78,7 +79,11 @@ def _means(
     times = [problem.years - problem.years[0] for problem in problems]
     count = len(times[0])
     chosen = computed_years(count)
-    coarse = _means_at(problems, chosen, samples, report, mesh, chunk)
+    batch = BATCH if len(problems) > 1 else 1
+    means_at = partial(
+        _means_at, samples=samples, report=report, mesh=mesh, chunk=chunk, batch=batch
+    )
+    coarse = means_at(problems, chosen)
     for problem, own in zip(problems, coarse, strict=True):
         if own[:, 0].max() > 1 - _LEAST_WAITING:
             raise ValueError(
@@ -97,7 +102,7 @@ def _means(
         more = further_years(count, known, len(chosen))
         # As many years as before, in the same compiled program.
         some = np.resize(more, len(chosen))
-        fine = _means_at([problems[i] for i in places], some, samples, report, mesh, chunk)
+        fine = means_at([problems[i] for i in places], some)
         known = np.union1d(known, more)
         for i, own in zip(places, fine, strict=True):
             found[i][:, some] = own
@@ -109,16 +114,21 @@ def _means(
 def _means_at(
     problems: Sequence[Problem],
     chosen: np.ndarray,
+    *,
     samples: int,
     report: Callable[[int], None],
     mesh: Mesh,
     chunk: int | None,
+    batch: int,
 ) -> np.ndarray:
-    """Return the means at some of the years, (problem, replicate, chosen)."""
+    """Return the means at some of the years, (problem, replicate, chosen).
+
+    batch: how many problems the compiled program is for, at least as many as there are
+    """
     (structure,) = {problem.structure for problem in problems}
     count = len(problems)
     # One compiled program for all batches: a short one is filled up, and what fills it not run.
-    padded = [*problems, *[problems[0]] * (BATCH - count if count > 1 else 0)]
+    padded = [*problems, *[problems[0]] * (batch - count)]
     every = ensemble.stack([problem.ensemble for problem in padded])
     stacked = every._replace(nodes=every.nodes[:, chosen])
     means = np.empty(0)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.scipy.special import ndtr, ndtri
+from jax.scipy.special import ndtr
 
 from ..kernels import ensemble, first_passage
 from ..kernels.compute_growth import Trend, growth_oom_per_year
@@ -207,12 +207,12 @@ def mean_path(structure: Structure, values: Array, shared: Shared, years_from_no
 def arrival_index(structure: Structure) -> Callable[[Array, Shared, Array], Array]:
     """Return the function of a draw: the index of the year by which it has arrived.
 
-    The last two inputs are uniform: they draw the component of the requirement and its quantile.
+    The last two inputs draw the component of the requirement, uniform, and its quantile, normal.
     Years are consecutive from the second on; an index beyond them is "never by the horizon".
     """
 
     def index(values: Array, shared: Shared, years_from_now: Array) -> Array:
-        choice, z = values[-2], ndtri(values[-1])
+        choice, z = values[-2], values[-1]
         bounds = jnp.cumsum(shared.weights)
         number = _named(structure, values[:-2], shared)
         world, since = _world(structure, number), shared.years_since_reference
