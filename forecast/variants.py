@@ -33,7 +33,7 @@ def requirement_variants(
         they count on
 
     The worlds are simulated once and effective compute kept as a histogram of 1/64 OOM cells, so
-    that a requirement costs about a millisecond. Differs from the timeline of `simulate`
+    that a requirement costs less than a millisecond. Differs from the timeline of `simulate`
     by the rounding to cells, about 0.005 x density per OOM / sqrt(samples).
 
     Raises ``ValueError`` for a requirement that is not valid or counts on other algorithms.

@@ -48,7 +48,7 @@ def log10_trend(trend: Trend, elapsed_years: Array) -> Array:
 
 
 def _one_minus_exp(x: Array) -> Array:
-    """Return 1 - exp(-x) for x >= 0, in float32 to 5e-7 of it, for half the price of ``expm1``."""
+    """Return 1 - exp(-x) for x >= 0, in float32 to 5e-7 of it, for less than ``expm1``."""
     if x.dtype != jnp.float32:
         return -jnp.expm1(-x)
     series = x * (1 - x * (1 / 2 - x * (1 / 6 - x * (1 / 24 - x * (1 / 120)))))

@@ -1,9 +1,9 @@
 """Elementary functions in float32: a forecast is made of little else.
 
-XLA's look after special cases, in long chains of steps of which each waits for the one before: on a
-CPU they take twice as long. These are polynomials in Estrin's scheme, after reduction by powers of
-two (Muller 2016, "Elementary Functions", chapters 3 and 11; coefficients of minimax fits of our
-own). In other precisions they are JAX's. NaN stays NaN, and derivatives are exact.
+XLA's look after special cases, in long chains of steps of which each waits for the one before: with
+them a forecast takes a CPU a third longer. These are polynomials in Estrin's scheme, after
+reduction by powers of two (Muller 2016, "Elementary Functions", chapters 3 and 11; coefficients of
+minimax fits of our own). In other precisions they are JAX's. NaN stays NaN.
 """
 
 from collections.abc import Sequence

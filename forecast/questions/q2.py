@@ -235,10 +235,9 @@ def superseded(constants: Draws, compute: Draws) -> Answer:
     )
     better = "Chinchilla is better than Gopher and Kaplan's allocation wastes over 20 %"
     artefact = f"the exponent in Kaplan's range is nearer to that of large scale than {kaplan_s:g}"
-    waste = wastes["the posterior"]
     cases = {
         f"at {short(FRONTIER_FLOP)} FLOP": by_probability(
-            (gained > 0) & (waste > log(NEAR_OPTIMAL)), better
+            (gained > 0) & (wastes["the posterior"] > log(NEAR_OPTIMAL)), better
         ),
         "in Kaplan's range": by_probability(
             np.abs(local - large) < np.abs(local - kaplan_s), artefact
