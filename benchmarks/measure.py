@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from aitimelines.forecast.config import Scenario
@@ -18,8 +19,11 @@ from jax.sharding import Mesh
 AS_OF, NOW = "2026-07-23", 2026 + 203 / 365
 
 
-def without_fits() -> Scenario:
-    """Return the baseline with priors, about as wide as its posteriors, in place of its fits."""
+def without_fits(**changes: Any) -> Scenario:
+    """Return the baseline with priors, about as wide as its posteriors, in place of its fits.
+
+    changes: to its top-level fields
+    """
     level = {"fit": False, "level_year": NOW}
     return load_scenario(
         "baseline",
@@ -34,6 +38,7 @@ def without_fits() -> Scenario:
         | {"log10_level": {"normal": [18.27, 18.44]}}
         | {"doubling_time_years": {"lognormal": [1.9, 2.4]}},
         algorithmic_progress={"fit": False, "doubling_time_years": {"lognormal": [0.68, 1.35]}},
+        **changes,
     )
 
 
@@ -46,14 +51,19 @@ def with_points(problem: Problem, seed: int, replicates: int) -> Problem:
 def kernel_means(
     problem: Problem, chosen: np.ndarray, samples: int, *, mesh: Mesh | None = None, chunk: int = 16
 ) -> np.ndarray:
-    """Return P(reached by some of the years), (replicate, chosen), from the kernel alone."""
+    """Return P(reached by some of the years), (replicate, chosen), from the kernel alone.
+
+    chunk: tiles in a call, at most; calls are of equal size, so that none is filled up in vain
+    """
+    tiles = samples // ensemble.TILE
+    calls = -(-tiles // chunk)
     given = problem.ensemble._replace(nodes=problem.ensemble.nodes[chosen])
     *_, (_, means) = ensemble.replicate_means(
         passage_curve(problem.structure),
         ensemble.stack([given]),
         samples,
         mesh=mesh or ensemble.device_mesh(),
-        chunk=min(chunk, samples // ensemble.TILE),
+        chunk=-(-tiles // calls),
     )
     return means[0]
 

@@ -72,16 +72,18 @@ def test_operations_are_those_of_the_formulas(problem: Any) -> None:
 
 
 def test_table_and_goals_follow_from_the_times() -> None:
-    one, whole = forecast_kernel.OURS
+    one, few, whole = forecast_kernel.OURS
     rows = [
         forecast_kernel.Row(1e-3, one, "2^10", 9e-4, 2e-3, 1e-3),
+        forecast_kernel.Row(1e-3, few, "2^12", 4e-4, 5e-3, 4e-3),
         forecast_kernel.Row(1e-3, whole, "2^14", 2e-4, 3e-2, 2e-2),
         forecast_kernel.Row(1e-3, "NumPy, samples x years", "1e+06", 1e-3, 30.0, 20.0),
     ]
-    assert forecast_kernel.table(rows).splitlines()[2].endswith("| 20,000.0 | 20,000 | 1,000 |")
+    last = forecast_kernel.table(rows).splitlines()[-1]
+    assert last.endswith("| 20,000.0 | 20,000 | 5,000 | 1,000 |")
     first, *rest = forecast_kernel.verdicts(rows).splitlines()
-    assert first.endswith("| 20,000, reached | 1,000, **missed**: 33% of it |")
-    assert [line.count("did not run") for line in rest] == [2, 2]
+    assert first.endswith("| 20,000, reached | 5,000, reached | 1,000, **missed**: 33% of it |")
+    assert [line.count("did not run") for line in rest] == [3, 3]
 
 
 def test_a_worker_answers_and_goes(problem: Any) -> None:
