@@ -213,8 +213,8 @@ class Row(NamedTuple):
 
 # The function, the fewest samples, and how many numbers of samples there are to a power of two.
 OURS = {
-    "this package, one scramble": (one_scramble, ensemble.TILE, 4),
-    f"this package, {FEW} scrambles": (few_scrambles, FEW * ensemble.TILE, 4),
+    "this package, one scramble": (one_scramble, ensemble.TILE, 8),
+    f"this package, {FEW} scrambles": (few_scrambles, FEW * ensemble.TILE, 8),
     f"this package, {REPLICATES} scrambles": (whole_forecast, REPLICATES * ensemble.TILE, 1),
 }
 
@@ -353,8 +353,8 @@ computed, whose own standard error is {exact_error:.0e}. {left_out}
 
 ## Contenders
 
-- **This package, one scramble**: the fewest points that reach the target ({seeds} seeds), 1024 x a power of two or 1.25, 1.5 or
-  1.75 times that. Times hold everything from the seed to the CDF: scrambling, the kernel at {nodes} nodes, the spline to {years}
+- **This package, one scramble**: the fewest points that reach the target ({seeds} seeds), 1024 x a power of two or up to seven
+  numbers between two of these. Times hold everything from the seed to the CDF: scrambling, the kernel at {nodes} nodes, the spline to {years}
   years. It gives no error bars.
 - **This package, {few} scrambles**: likewise, but at least {few} x 1024 points, and error bars from the spread of the scrambles.
 - **This package, {replicates} scrambles**: what `aitimelines run` does, with error bars and quantiles. It cannot take fewer than

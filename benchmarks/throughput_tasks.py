@@ -157,10 +157,14 @@ def time_operations() -> dict[str, Any]:
 
 
 def resident_bytes() -> int:
-    """Return the resident set of this process now; where that cannot be had, its peak."""
+    """Return the resident memory of this process now; where that cannot be had, its peak.
+
+    Without pages of files: how much of its libraries has been read is not memory it asked for.
+    """
     statm = Path("/proc/self/statm")
     if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        _, resident, of_files, *_ = map(int, statm.read_text().split())
+        return (resident - of_files) * os.sysconf("SC_PAGE_SIZE")
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -275,11 +279,13 @@ def time_requirements(count: int) -> dict[str, Any]:
 
 def err_narrow(samples: int, seeds: int) -> dict[str, Any]:
     """Return the errors of forecasts for a narrow requirement, (seed,), and of plain Monte Carlo."""
+    from aitimelines.forecast.narrow import smoothed
     from aitimelines.forecast.problem import prepare
     from aitimelines.forecast.scenario_files import scenario_from_dict
     from aitimelines.forecast.timeline import timelines
 
     from .contenders import numpy_program
+    from .forecast_kernel import one_scramble
     from .measure import seconds, with_points, without_fits
 
     values = without_fits().model_dump()
@@ -292,14 +298,17 @@ def err_narrow(samples: int, seeds: int) -> dict[str, Any]:
         (found,) = timelines([with_points(problem, seed, 16)], samples)
         return found["arrival_cdf"].to_numpy()
 
-    exact = forecast(10**6, 16 * samples)
-    ours = [float(np.abs(forecast(seed, samples) - exact).max()) for seed in range(seeds)]
-    plain = [
-        float(np.abs(numpy_program(scenario, samples, seed).cdf() - exact).max())
-        for seed in range(seeds)
-    ]
-    cpu = seconds(lambda: forecast(0, samples))[1]
-    return {"ours": ours, "plain": plain, "us": 1e6 * cpu / samples}
+    exact, direct = forecast(10**6, 16 * samples), smoothed(problem)
+    cdfs: dict[str, Callable[[int], np.ndarray]] = {
+        "ours": lambda seed: forecast(seed, samples),
+        "one_scramble": lambda seed: one_scramble(direct, samples, seed),
+        "plain": lambda seed: numpy_program(scenario, samples, seed).cdf(),
+    }
+    errors = {
+        name: [float(np.abs(cdf(seed) - exact).max()) for seed in range(seeds)]
+        for name, cdf in cdfs.items()
+    }
+    return errors | {"us": 1e6 * seconds(lambda: cdfs["ours"](0))[1] / samples}
 
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {

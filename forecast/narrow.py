@@ -3,7 +3,7 @@
 Integrating out a wide requirement leaves a smooth function of the inputs, which quasi-random points
 average with little error. Where the requirement is known to a fraction of an OOM, a jump remains;
 then a direction of the inputs is integrated out in its place: that in which effective compute rises
-most, found by a pilot.
+most, found by a pilot for each year.
 """
 
 from dataclasses import replace
@@ -20,7 +20,8 @@ from .world import Direction, Structure, mean_path, passage_curve
 
 _NARROW_OOM = 0.5  # spread of a component of the requirement
 _LITTLE = 0.5  # of the variance of "has arrived by t" is left when the requirement is integrated
-_WORTH_MOVING = 0.05  # of the length of the direction: less costs more than it brings
+_WORTH_MOVING = 0.05  # of the length of a direction: less costs more than it brings
+_FEW_FALL = 0.001  # of the draws: along a direction effective compute has to rise in all others
 _LEAST_EXPONENT = 0.2  # of compute in the reducible loss: laws have 0.15 to 0.2
 _PILOT = 1024  # draws
 
@@ -35,11 +36,12 @@ def smoothed(problem: Problem) -> Problem:
     node = int(np.argmin(np.abs(mean - 0.5 * (mean[0] + mean[-1]))))
     if reached[node].var() < _LITTLE * mean[node] * (1 - mean[node]):
         return problem
-    slope = np.where(inputs.is_uniform, 0.0, slopes[:, node])
-    moved = np.flatnonzero(np.abs(slope) > _WORTH_MOVING * np.linalg.norm(slope))
-    along = np.append(-_narrowest(problem), slope[moved])
+    every = np.insert(slopes, 0, -_narrowest(problem), axis=1)
+    along = every / np.linalg.norm(every, axis=1, keepdims=True)
+    moved = np.flatnonzero((np.abs(along[:, 1:]) > _WORTH_MOVING).any(axis=0))
     direction = Direction(
-        along=jnp.asarray(along / np.linalg.norm(along), inputs.location.dtype),
+        years_from_now=problem.ensemble.nodes,
+        along=jnp.asarray(along[:, np.append(0, 1 + moved)], inputs.location.dtype),
         location=inputs.location[moved],
         scale=inputs.scale[moved],
         is_log=inputs.is_log[moved],
@@ -69,14 +71,16 @@ def _narrowest(problem: Problem) -> float:
 
 @partial(jax.jit, static_argnames="structure")
 def _pilot(structure: Structure, one: ensemble.Ensemble) -> tuple[Array, Array]:
-    """Return (P(arrived) of some draws, (node, draw); slope of effective compute, (input, node)).
+    """Return (P(arrived) of some draws, (node, draw); slope of effective compute, (node, input)).
 
-    Slopes are means over draws, per standard deviation of each input; 0 if not of one sign.
+    Slopes are means over draws, per standard deviation of each input. Where effective compute does
+    not rise in that direction in nearly all draws, only inputs count whose effect has one sign.
     """
     inputs, first = one.inputs, len(structure.columns)
     values = ensemble.inputs_at(inputs, one.points, jnp.int32(0), jnp.uint32(0), _PILOT)
     own = values[first:]
     per_deviation = inputs.scale[:, None] * jnp.where(inputs.is_log[:, None], own, 1)
+    per_deviation = jnp.where(inputs.is_uniform[:, None], 0, per_deviation)
 
     def at_node(node: Array) -> tuple[Array, Array]:
         reached = jax.vmap(passage_curve(structure), in_axes=(1, None, None))
@@ -84,8 +88,8 @@ def _pilot(structure: Structure, one: ensemble.Ensemble) -> tuple[Array, Array]:
         slope = jax.vmap(of_path, in_axes=(1, None, None), out_axes=1)
         slopes = slope(values, one.shared, node)[first:] * per_deviation
         mean = slopes.mean(axis=1)
-        alike = (jnp.sign(slopes) == jnp.sign(mean)[:, None]).mean(axis=1)
-        return reached(values, one.shared, node), jnp.where(alike > 0.99, mean, 0)
+        alike = (jnp.sign(slopes) == jnp.sign(mean)[:, None]).mean(axis=1) > 0.99
+        rises = (mean @ slopes <= 0).mean() <= _FEW_FALL
+        return reached(values, one.shared, node), jnp.where(rises | alike, mean, 0)
 
-    reached, slopes = jax.lax.map(at_node, one.nodes)
-    return reached, slopes.T
+    return jax.lax.map(at_node, one.nodes)

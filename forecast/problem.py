@@ -67,7 +67,7 @@ def prepare(scenario: Scenario, fits: dict[str, xr.DataTree], *, dtype: Any) -> 
         parameters=real([c.parameters for c in requirement.components]),
         years_since_reference=real([now - year for year, _ in paths]),
         display_years_since_reference=real(now - requirement.algorithms_year),
-        direction=Direction(nothing, nothing, nothing, nothing),
+        direction=Direction(nothing, nothing, nothing, nothing, nothing),
     )
     own = list(zip(*uncertain.values(), strict=True)) or [(), (), (), ()]
     inputs = ensemble.Inputs(

@@ -10,7 +10,7 @@ from scipy.interpolate import make_interp_spline
 
 _EVERY_YEAR_UNTIL = 7
 _SPACING = 0.25  # of the years from now, later on
-_ALWAYS = 4  # nodes kept in the check: the first are as far apart as they are from now
+_SHORT = 17  # years of which all are computed: too few to check a spline
 # Largest difference at the other nodes of the spline through every second one, these or those. That
 # through all nodes is over a hundred times closer on the distributions of our scenarios, and on
 # mixtures of two normal or log-normal ones made to deceive the check some 1e-4 at worst.
@@ -22,18 +22,28 @@ def computed_years(count: int) -> np.ndarray:
 
     The last but one, too: what rises only at the end has no other witness.
     """
-    chosen = list(range(min(count, _EVERY_YEAR_UNTIL + 1)))
+    if count <= _SHORT:
+        return np.arange(count)
+    chosen = list(range(_EVERY_YEAR_UNTIL + 1))
     while chosen[-1] < count - 1:
         step = max(1, round(_SPACING * chosen[-1]))
         chosen.append(min(count - 1, chosen[-1] + step))
-    return np.union1d(chosen, [max(count - 2, 0)])
+    return np.union1d(chosen, [count - 2])
 
 
 def further_years(count: int, known: np.ndarray, at_most: int) -> np.ndarray:
-    """Return some of ``count`` consecutive years that are not known yet, evenly among these."""
-    rest = np.setdiff1d(np.arange(count), known)
-    place = np.linspace(0, len(rest) - 1, min(len(rest), at_most))
-    return rest[np.rint(place).astype(int)]
+    """Return some of ``count`` consecutive years that are not known yet: midway, widest gap first.
+
+    known: ascending, first and last among
+    """
+    years = known
+    for _ in range(min(at_most, count - len(known))):
+        width = np.where(np.diff(years) > 1, np.diff(np.log1p(years)), 0)
+        gap = int(width.argmax())
+        before, after = years[gap], years[gap + 1]
+        middle = round(np.sqrt((1 + before) * (1 + after)) - 1)
+        years = np.insert(years, gap + 1, min(max(middle, before + 1), after - 1))
+    return np.setdiff1d(years, known)
 
 
 def interpolated(years_from_now: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -45,9 +55,13 @@ def interpolated(years_from_now: np.ndarray, chosen: np.ndarray, values: np.ndar
 
 
 def is_smooth(years_from_now: np.ndarray, chosen: np.ndarray, values: np.ndarray) -> bool:
-    """Return whether the chosen years are enough to interpolate (chosen,) values."""
+    """Return whether the chosen years are enough to interpolate (chosen,) values.
+
+    Years beside which there is nothing to interpolate are no test of it.
+    """
     place = np.arange(len(chosen))
-    always = (place < _ALWAYS) | (place >= len(chosen) - 2)
+    gap = np.diff(chosen, prepend=chosen[0] - 1, append=chosen[-1] + 1) > 1
+    always = ~(gap[:-1] | gap[1:]) | (place >= len(chosen) - 2)
     for half in (place % 2 == 0, place % 2 == 1):
         (some,) = np.nonzero(always | half)
         spline = interpolated(years_from_now[chosen], some, values[some])

@@ -27,7 +27,14 @@ def test_chosen_years_span_the_grid(count: int) -> None:
 
 def test_few_years_are_chosen_of_many() -> None:
     assert len(CHOSEN) < 0.3 * len(YEARS)
-    assert len(computed_years(8)) == 8
+    assert len(computed_years(17)) == 17
+
+
+def test_further_years_halve_every_gap() -> None:
+    known = computed_years(len(YEARS))
+    finer = np.union1d(known, further_years(len(YEARS), known, len(known)))
+    before, after = (np.diff(np.log1p(years))[np.diff(years) > 1].max() for years in (known, finer))
+    assert after < 0.7 * before
 
 
 @given(st.integers(1, 300), st.integers(1, 40))
@@ -36,8 +43,8 @@ def test_further_years_are_new_ones_until_all_are_known(count: int, at_most: int
     while len(known) < count:
         more = further_years(count, known, at_most)
         assert 0 < len(more) <= at_most
-        known = np.concatenate([known, more])
-    np.testing.assert_array_equal(np.sort(known), np.arange(count))
+        known = np.sort(np.concatenate([known, more]))
+    np.testing.assert_array_equal(known, np.arange(count))
     assert len(further_years(count, known, at_most)) == 0
 
 
