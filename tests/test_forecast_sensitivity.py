@@ -198,19 +198,18 @@ def test_a_direction_is_integrated_out_where_the_requirement_is_narrow() -> None
     assert {"algorithmic_progress.doubling_time_years", "training_compute.log10_level"} <= set(
         direction.structure.direction
     )
-    along = dict(
-        zip(
-            direction.structure.direction,
-            direction.ensemble.shared.direction.along[1:],
-            strict=True,
-        )
-    )
+    lines = direction.ensemble.shared.direction
+    assert len(lines.along) == len(lines.years_from_now) == len(direction.years)
+    tenth = dict(zip(direction.structure.direction, lines.along[10, 1:], strict=True))
     assert (
-        along["algorithmic_progress.doubling_time_years"]
+        tenth["algorithmic_progress.doubling_time_years"]
         < 0
-        < along["training_compute.log10_level"]
+        < tenth["training_compute.log10_level"]
     )
-    assert np.linalg.norm(direction.ensemble.shared.direction.along) == pytest.approx(1, abs=1e-6)
+    # What is left out for being small makes a row a little shorter.
+    length = np.linalg.norm(lines.along, axis=1)
+    assert (length > 0.97).all()
+    assert (length < 1 + 1e-6).all()
 
 
 def test_a_narrow_requirement_has_the_same_forecast_with_less_error(
@@ -222,7 +221,7 @@ def test_a_narrow_requirement_has_the_same_forecast_with_less_error(
     (by_requirement,) = timelines([given], 2 * SAMPLES, mesh=ensemble.device_mesh(2))
     difference = by_direction["arrival_cdf"] - by_requirement["arrival_cdf"]
     error = np.hypot(by_direction["arrival_cdf_mcse"], by_requirement["arrival_cdf_mcse"])
-    # 45 years that move together, and bisection to 13 / 2^12 of a standard deviation.
+    # 45 years that move together, and bisection to 13 / 2^10 of a standard deviation.
     assert (abs(difference) <= 4.5 * error + 5e-5).all()
     worst, theirs = (float(t["arrival_cdf_mcse"].max()) for t in (by_direction, by_requirement))
     assert worst < 0.5 * theirs
@@ -232,4 +231,4 @@ def test_a_narrow_requirement_has_the_same_forecast_with_less_error(
 def test_the_part_of_a_line_above_zero(shift: float) -> None:
     part = jax.jit(lambda up: _part_above_zero(lambda z: 2 * z + up, np.float32))
     # Off by at most half of the last interval times the density.
-    assert float(part(np.float32(shift))) == pytest.approx(stats.norm.cdf(shift / 2), abs=1.3e-3)
+    assert float(part(np.float32(shift))) == pytest.approx(stats.norm.cdf(shift / 2), abs=5.1e-3)
