@@ -49,21 +49,15 @@ def with_points(problem: Problem, seed: int, replicates: int) -> Problem:
 
 
 def kernel_means(
-    problem: Problem, chosen: np.ndarray, samples: int, *, mesh: Mesh | None = None, chunk: int = 16
+    problem: Problem, chosen: np.ndarray, samples: int, *, mesh: Mesh | None = None
 ) -> np.ndarray:
-    """Return P(reached by some of the years), (replicate, chosen), from the kernel alone.
-
-    chunk: tiles in a call, at most; calls are of equal size, so that none is filled up in vain
-    """
-    tiles = samples // ensemble.TILE
-    calls = -(-tiles // chunk)
+    """Return P(reached by some of the years), (replicate, chosen), from the kernel alone."""
     given = problem.ensemble._replace(nodes=problem.ensemble.nodes[chosen])
     *_, (_, means) = ensemble.replicate_means(
         passage_curve(problem.structure),
         ensemble.stack([given]),
         samples,
         mesh=mesh or ensemble.device_mesh(),
-        chunk=-(-tiles // calls),
     )
     return means[0]
 

@@ -26,8 +26,7 @@ class Settings(NamedTuple):
     """How hard to try. samples: of the kernel; alone: scenarios timed one by one."""
 
     rounds: int = 15
-    samples: int = 2**17
-    samples_on_cores: int = 2**19
+    samples: int = 2**19
     least_memory_samples: int = 10**4
     most_memory_samples: int = 10**9
     scenarios: int = 1000
@@ -35,7 +34,7 @@ class Settings(NamedTuple):
     narrow_seeds: int = 12
 
 
-QUICK = Settings(3, 2**14, 2**16, 10**4, 10**6, 128, 5, 3)
+QUICK = Settings(3, 2**16, 10**4, 10**6, 128, 5, 3)
 
 
 class Row(NamedTuple):
@@ -123,7 +122,7 @@ def both_cores(settings: Settings, facts: dict[str, Any]) -> list[Row]:
         }
         for turn in range(1 + settings.rounds // 2):
             for name, worker in workers.items():
-                found = worker.ask("time_kernel", samples=settings.samples_on_cores)
+                found = worker.ask("time_kernel", samples=settings.samples)
                 if turn:  # the first compiles
                     times[name].append(found["wall"])
                     cpu[name].append(found["cpu"])

@@ -217,9 +217,8 @@ def time_scenarios(count: int, alone: int) -> dict[str, Any]:
     first = seconds(lambda: timelines(problems[: min(BATCH, count)], samples))
     batch = seconds(lambda: timelines(problems, samples))
     compiled = ensemble.tile_sums._cache_size() - before
-    # As many tiles a call as there are: what fills up a call is computed and dropped.
-    timelines(problems[:1], samples, chunk=8)
-    one = seconds(lambda: [timelines([each], samples, chunk=8) for each in problems[:alone]])
+    timelines(problems[:1], samples)
+    one = seconds(lambda: [timelines([each], samples) for each in problems[:alone]])
     scenario = without_fits()
     return {
         "compiled": compiled,

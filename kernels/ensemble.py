@@ -23,7 +23,8 @@ TILE = 1024
 _SPARE = 16  # draws that a tile has again: see `tile_inputs`
 _MOST_TILES = 2**BITS // TILE  # of a replicate: after 2^32 points they would repeat
 _UNITS_PER_ONE = 2**20  # so that the sum over a tile stays below 2^31
-_ON_ACCELERATORS = 256  # tiles in a call, to fill a GPU or TPU
+# Tiles in a call on a device, at most: on a CPU some ten milliseconds; to fill a GPU or TPU.
+_ON_CPU, _ON_ACCELERATORS = 32, 256
 
 Curve = Callable[[Array, Any, Array], Array]
 
@@ -188,7 +189,7 @@ def replicate_means(
     ensembles: of `stack`
     samples:   of one ensemble in all its replicates, a multiple of replicates x TILE
     chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer;
-               default 16 on a CPU, 256 on accelerators
+               default at most 32 on a CPU, 256 on accelerators, in calls of equal size
     together:  of these, how many side by side; default 1 on a CPU, for its caches, and all on
                accelerators, to fill them
     count:     of the first ensembles only, default all
@@ -206,11 +207,13 @@ def replicate_means(
             "at most 2^32 a replicate"
         )
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    chunk = chunk or (16 if on_cpu else _ON_ACCELERATORS)
+    processes = jax.process_count()
+    # Of all ensembles and not the first: so that the program is the same.
+    share = -(-every * replicates * tiles // (mesh.size * processes))
+    chunk = chunk or _equal_part(share, _ON_CPU if on_cpu else _ON_ACCELERATORS)
     together = together or (1 if on_cpu else chunk)
     step = chunk * mesh.size
     last = count * replicates * tiles
-    processes = jax.process_count()
     starts = range(jax.process_index() * step, last, processes * step)
     if not on_cpu:  # where it would be one copy a call
         ensembles = jax.device_put(ensembles, NamedSharding(mesh, PartitionSpec()))
@@ -238,6 +241,12 @@ def replicate_means(
         yield done, total.reshape(count, replicates, -1) / whole
     if processes > 1:
         yield last * TILE, _over_processes(total).reshape(count, replicates, -1) / whole
+
+
+def _equal_part(whole: int, most: int) -> int:
+    """Return the size of equal parts of a whole, rounded up, the fewest of at most ``most``."""
+    parts = -(-whole // most)
+    return -(-whole // parts)
 
 
 def _over_processes(total: np.ndarray) -> np.ndarray:
