@@ -189,7 +189,7 @@ def replicate_means(
     ensembles: of `stack`
     samples:   of one ensemble in all its replicates, a multiple of replicates x TILE
     chunk:     tiles a call (per device): the memory used and the grain of progress, not the answer;
-               default at most 32 on a CPU, 256 on accelerators, in calls of equal size
+               default 32 on a CPU, 256 on accelerators; less for a few calls, all then equal
     together:  of these, how many side by side; default 1 on a CPU, for its caches, and all on
                accelerators, to fill them
     count:     of the first ensembles only, default all
@@ -210,7 +210,7 @@ def replicate_means(
     processes = jax.process_count()
     # Of all ensembles and not the first: so that the program is the same.
     share = -(-every * replicates * tiles // (mesh.size * processes))
-    chunk = chunk or _equal_part(share, _ON_CPU if on_cpu else _ON_ACCELERATORS)
+    chunk = chunk or _tiles_a_call(share, _ON_CPU if on_cpu else _ON_ACCELERATORS)
     together = together or (1 if on_cpu else chunk)
     step = chunk * mesh.size
     last = count * replicates * tiles
@@ -243,10 +243,11 @@ def replicate_means(
         yield last * TILE, _over_processes(total).reshape(count, replicates, -1) / whole
 
 
-def _equal_part(whole: int, most: int) -> int:
-    """Return the size of equal parts of a whole, rounded up, the fewest of at most ``most``."""
-    parts = -(-whole // most)
-    return -(-whole // parts)
+def _tiles_a_call(tiles: int, most: int) -> int:
+    """Return how many tiles a call takes: ``most``, or for a few calls what wastes least."""
+    tiles = min(tiles, 4 * most)  # beyond, all take the same program
+    calls = -(-tiles // most)
+    return -(-tiles // calls)
 
 
 def _over_processes(total: np.ndarray) -> np.ndarray:
