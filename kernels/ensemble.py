@@ -79,7 +79,8 @@ def inputs_at(inputs: Inputs, points: Points, replicate: Array, start: Array, co
     start, count: as in `quasi_random.block_at`
     """
     dtype = inputs.location.dtype.type
-    bits = block_at(points.directions[replicate], points.shifts[replicate], start, count)
+    directions, shift = (jnp.asarray(part)[replicate] for part in points)
+    bits = block_at(directions, shift, start, count)
     records = len(inputs.rows)
     values = []
     for rows, own in zip(inputs.rows, bits, strict=False):

@@ -99,8 +99,8 @@ class Points(NamedTuple):
     shifts:     uint32 (replicate, dimension), digital shifts
     """
 
-    directions: Array
-    shifts: Array
+    directions: Array | np.ndarray
+    shifts: Array | np.ndarray
 
 
 @cache
@@ -143,8 +143,8 @@ def randomise(key: Array, dimension: int, replicates: int) -> Points:
     above = ~((top << np.uint32(1)) - np.uint32(1))  # bits more significant than the row's own
     lower_triangular = (random[..., :BITS] & above) | top
     parity = np.bitwise_count(lower_triangular[..., :, None] & numbers[None, :, None, :]) & 1
-    directions = np.sum(parity * top[:, None], axis=-2, dtype=np.uint32)
-    return Points(jnp.asarray(directions), jnp.asarray(random[..., BITS]))
+    directions = np.bitwise_or.reduce(parity * top[:, None], axis=-2)
+    return Points(directions, random[..., BITS])
 
 
 @partial(jax.jit, static_argnames="size")
