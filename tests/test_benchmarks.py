@@ -72,10 +72,10 @@ def test_operations_are_those_of_the_formulas(problem: Any) -> None:
 
 
 def test_table_and_goals_follow_from_the_times() -> None:
-    one, few, whole = forecast_kernel.OURS
+    one, blocked, whole = forecast_kernel.OURS
     rows = [
         forecast_kernel.Row(1e-3, one, "2^10", 9e-4, 2e-3, 1e-3),
-        forecast_kernel.Row(1e-3, few, "2^12", 4e-4, 5e-3, 4e-3),
+        forecast_kernel.Row(1e-3, blocked, "2^12", 4e-4, 5e-3, 4e-3),
         forecast_kernel.Row(1e-3, whole, "2^14", 2e-4, 3e-2, 2e-2),
         forecast_kernel.Row(1e-3, "NumPy, samples x years", "1e+06", 1e-3, 30.0, 20.0),
     ]
@@ -84,6 +84,16 @@ def test_table_and_goals_follow_from_the_times() -> None:
     first, *rest = forecast_kernel.verdicts(rows).splitlines()
     assert first.endswith("| 20,000, reached | 5,000, reached | 1,000, **missed**: 33% of it |")
     assert [line.count("did not run") for line in rest] == [3, 3]
+
+
+def test_blocks_of_a_scramble_are_that_scramble(problem: Any) -> None:
+    size, count = 2 * ensemble.TILE, 3
+    whole = np.asarray(
+        ensemble.first_inputs(problem.ensemble.inputs, problem.ensemble.points, 2**13)
+    )
+    parts = forecast_kernel.blocks(problem, count, size).ensemble
+    found = np.asarray(ensemble.first_inputs(parts.inputs, parts.points, size))
+    np.testing.assert_array_equal(found, whole[: count * size])
 
 
 def test_a_worker_answers_and_goes(problem: Any) -> None:
