@@ -19,13 +19,23 @@ from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.files import write_text
 from aitimelines.forecast.problem import REPLICATES, Problem, prepare
 from aitimelines.forecast.timeline import timelines
-from aitimelines.forecast.year_grid import computed_years, interpolated
+from aitimelines.forecast.year_grid import computed_years
 from aitimelines.kernels import ensemble
-from aitimelines.kernels.quasi_random import Points
 
 from .contender_loops import jax_program, numba_program
 from .contenders import CHUNK, Program, numpy_program, squigglepy_program
-from .measure import kernel_means, machine, seconds, with_points, without_fits
+from .measure import (
+    LEAST_BLOCKS,
+    conditioned,
+    in_blocks,
+    kernel_means,
+    machine,
+    one_scramble,
+    seconds,
+    with_error_bars,
+    with_points,
+    without_fits,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmark_forecast_kernel.md"
 PROGRAMS: dict[str, Program] = {
@@ -42,7 +52,6 @@ WANTED = {
 }
 HORIZON_YEAR = 2126  # a hundred years
 ONE_CORE = {"NPROC": "1", "NUMBA_NUM_THREADS": "1"}  # JAX and numba read these as they start
-LEAST_BLOCKS = 4  # of a scramble, for error bars
 
 
 class Settings(NamedTuple):
@@ -63,49 +72,6 @@ class Settings(NamedTuple):
 
 
 QUICK = Settings((1e-2, 3e-3), 8, 8, 2, 2**13, 2**17)
-
-
-def conditioned(means: np.ndarray) -> np.ndarray:
-    """Return P(arrival by a year, given not yet) from P(reached by a year)."""
-    return (means - means[..., :1]) / (1 - means[..., :1])
-
-
-def one_scramble(problem: Problem, samples: int, seed: int) -> np.ndarray:
-    """Return the CDF, (year,), from one scramble: scrambling, kernel, spline; no error bars."""
-    return scrambled(with_points(problem, seed, 1), samples)[0]
-
-
-def in_blocks(problem: Problem, samples: int, seed: int) -> np.ndarray:
-    """Return the CDF, (year,), from one scramble, with error bars from its blocks."""
-    return with_error_bars(problem, samples, seed)[0]
-
-
-def with_error_bars(problem: Problem, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (CDF, its standard error), (year,) each, from one scramble.
-
-    Consecutive blocks of it, each a power of two long, are nets of their own. They complement one
-    another, so that their spread makes the error look larger than it is.
-    """
-    size = 2 ** int(np.log2(samples // LEAST_BLOCKS))
-    found = scrambled(blocks(with_points(problem, seed, 1), samples // size, size), samples)
-    return found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(len(found))
-
-
-def blocks(problem: Problem, count: int, size: int) -> Problem:
-    """Return the problem with blocks of its first scramble as replicates; size: a power of two."""
-    directions, shifts = (np.asarray(part) for part in problem.ensemble.points)
-    starts = np.arange(count, dtype=np.uint32)[:, None] * np.uint32(size)
-    moved = np.repeat(shifts[:1], count, axis=0)
-    for bit in range(size.bit_length() - 1, (count * size).bit_length()):
-        moved ^= (starts >> np.uint32(bit) & np.uint32(1)) * directions[0, :, bit]
-    points = Points(np.repeat(directions[:1], count, axis=0), moved)
-    return problem._replace(ensemble=problem.ensemble._replace(points=points))
-
-
-def scrambled(problem: Problem, samples: int) -> np.ndarray:
-    """Return the CDF of each replicate of a problem, (replicate, year)."""
-    time, chosen = problem.years - problem.years[0], computed_years(len(problem.years))
-    return conditioned(interpolated(time, chosen, kernel_means(problem, chosen, samples)))
 
 
 def whole_forecast(problem: Problem, samples: int, seed: int) -> np.ndarray:
@@ -147,11 +113,8 @@ def fewest(
 
 def candidates(first: int, parts: int) -> Iterator[int]:
     """Yield multiples of ``first``: x powers of two, and between two of these ``parts`` - 1 more."""
-    for power in range(20):
-        for part in range(parts):
-            samples = first * 2**power * (parts + part) // parts
-            if samples % first == 0:
-                yield samples
+    every = (2**power * (parts + part) / parts for power in range(20) for part in range(parts))
+    yield from (first * int(number) for number in every if number == int(number))
 
 
 def errors(

@@ -1,4 +1,4 @@
-"""What all benchmarks share: the scenario, the clock, the machine."""
+"""What all benchmarks share: the scenario, forecasts of it, the clock, the machine."""
 
 import os
 import platform
@@ -13,9 +13,12 @@ from aitimelines.forecast.config import Scenario
 from aitimelines.forecast.problem import Problem, random_points
 from aitimelines.forecast.scenario_files import load_scenario
 from aitimelines.forecast.world import passage_curve
+from aitimelines.forecast.year_grid import computed_years, interpolated
 from aitimelines.kernels import ensemble
+from aitimelines.kernels.quasi_random import Points
 from jax.sharding import Mesh
 
+LEAST_BLOCKS = 4  # of a scramble, for error bars
 AS_OF, NOW = "2026-07-23", 2026 + 203 / 365
 
 
@@ -60,6 +63,49 @@ def kernel_means(
         mesh=mesh or ensemble.device_mesh(),
     )
     return means[0]
+
+
+def conditioned(means: np.ndarray) -> np.ndarray:
+    """Return P(arrival by a year, given not yet) from P(reached by a year)."""
+    return (means - means[..., :1]) / (1 - means[..., :1])
+
+
+def one_scramble(problem: Problem, samples: int, seed: int) -> np.ndarray:
+    """Return the CDF, (year,), from one scramble: scrambling, kernel, spline; no error bars."""
+    return scrambled(with_points(problem, seed, 1), samples)[0]
+
+
+def in_blocks(problem: Problem, samples: int, seed: int) -> np.ndarray:
+    """Return the CDF, (year,), from one scramble, with error bars from its blocks."""
+    return with_error_bars(problem, samples, seed)[0]
+
+
+def with_error_bars(problem: Problem, samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return (CDF, its standard error), (year,) each, from one scramble.
+
+    Consecutive blocks of it, each a power of two long, are nets of their own. They complement one
+    another, so that their spread makes the error look larger than it is.
+    """
+    size = 2 ** int(np.log2(samples // LEAST_BLOCKS))
+    found = scrambled(blocks(with_points(problem, seed, 1), samples // size, size), samples)
+    return found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(len(found))
+
+
+def blocks(problem: Problem, count: int, size: int) -> Problem:
+    """Return the problem with blocks of its first scramble as replicates; size: a power of two."""
+    directions, shifts = (np.asarray(part) for part in problem.ensemble.points)
+    starts = np.arange(count, dtype=np.uint32)[:, None] * np.uint32(size)
+    moved = np.repeat(shifts[:1], count, axis=0)
+    for bit in range(size.bit_length() - 1, (count * size).bit_length()):
+        moved ^= (starts >> np.uint32(bit) & np.uint32(1)) * directions[0, :, bit]
+    points = Points(np.repeat(directions[:1], count, axis=0), moved)
+    return problem._replace(ensemble=problem.ensemble._replace(points=points))
+
+
+def scrambled(problem: Problem, samples: int) -> np.ndarray:
+    """Return the CDF of each replicate of a problem, (replicate, year)."""
+    time, chosen = problem.years - problem.years[0], computed_years(len(problem.years))
+    return conditioned(interpolated(time, chosen, kernel_means(problem, chosen, samples)))
 
 
 def seconds(call: Callable[[], object], least: float = 0.0) -> tuple[float, float]:

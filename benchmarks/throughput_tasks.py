@@ -284,8 +284,7 @@ def err_narrow(samples: int, seeds: int) -> dict[str, Any]:
     from aitimelines.forecast.timeline import timelines
 
     from .contenders import numpy_program
-    from .forecast_kernel import one_scramble
-    from .measure import seconds, with_points, without_fits
+    from .measure import one_scramble, seconds, with_points, without_fits
 
     values = without_fits().model_dump()
     known = {"name": "narrow", "weight": 0.9, "normal": [34 - 1.645 * 0.2, 34 + 1.645 * 0.2]}

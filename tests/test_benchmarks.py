@@ -11,7 +11,7 @@ from aitimelines.forecast.year_grid import computed_years
 from aitimelines.kernels import ensemble
 
 from benchmarks import contenders, forecast_kernel, throughput, yardstick
-from benchmarks.measure import kernel_means, with_points, without_fits
+from benchmarks.measure import blocks, conditioned, kernel_means, with_points, without_fits
 from benchmarks.operations import count_operations
 
 SAMPLES = 2**12
@@ -42,7 +42,7 @@ def test_contenders_agree_with_the_kernel(name: str, problem: Any, means: np.nda
         forecast_kernel.PROGRAMS[name](scenario, contenders.CHUNK, seed).cdf()
         for seed in range(runs)
     ]
-    expected = forecast_kernel.conditioned(means)
+    expected = conditioned(means)
     # Binomial, with the error of the kernel; over the years the largest of a handful that are free.
     error = np.sqrt(expected * (1 - expected) / (runs * contenders.CHUNK)) + 5e-4
     assert (np.abs(np.mean(found, axis=0) - expected) < 4.5 * error).all()
@@ -91,7 +91,7 @@ def test_blocks_of_a_scramble_are_that_scramble(problem: Any) -> None:
     whole = np.asarray(
         ensemble.first_inputs(problem.ensemble.inputs, problem.ensemble.points, 2**13)
     )
-    parts = forecast_kernel.blocks(problem, count, size).ensemble
+    parts = blocks(problem, count, size).ensemble
     found = np.asarray(ensemble.first_inputs(parts.inputs, parts.points, size))
     np.testing.assert_array_equal(found, whole[: count * size])
 
