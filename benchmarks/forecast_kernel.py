@@ -206,9 +206,10 @@ class Row(NamedTuple):
 
 
 # The function, the fewest samples, and how many numbers of samples there are to a power of two.
+IN_BLOCKS = "this package, one scramble in blocks"
 OURS = {
     "this package, one scramble": (one_scramble, ensemble.TILE, 8),
-    "this package, one scramble in blocks": (in_blocks, LEAST_BLOCKS * ensemble.TILE, 8),
+    IN_BLOCKS: (in_blocks, LEAST_BLOCKS * ensemble.TILE, 8),
     f"this package, {REPLICATES} scrambles": (whole_forecast, REPLICATES * ensemble.TILE, 1),
 }
 
@@ -312,7 +313,7 @@ def page(settings: Settings) -> str:
     ]
     rows = rows_of(problem, plain, exact[0], settings)
     names = [name.removeprefix("this package, ") for name in OURS]
-    blocked = max(int(row.samples.replace(",", "")) for row in rows if row.name == list(OURS)[1])
+    blocked = max(int(row.samples.replace(",", "")) for row in rows if row.name == IN_BLOCKS)
     return _TEXT.format(
         machine=machine("numba", "squigglepy"),
         inputs=problem.ensemble.inputs.location.size,

@@ -154,7 +154,7 @@ def memory(settings: Settings, facts: dict[str, Any]) -> list[Row]:
     samples = f"{settings.least_memory_samples:.0e} to {settings.most_memory_samples:.0e} samples"
     return [
         Row(
-            f"more memory from {samples}, both compiled",
+            f"more memory from {samples}, without pages of files",
             f"{grown:.1f} MB",
             *at_most(grown, 2, "MB"),
         ),

@@ -29,19 +29,21 @@ _PILOT = 1024  # draws
 def smoothed(problem: Problem) -> Problem:
     """Return the problem, with a direction integrated out for the requirement if that is better."""
     structure, inputs = problem.structure, problem.ensemble.inputs
-    if _narrowest(problem) > _NARROW_OOM or not inputs.location.size:
+    narrowest = _narrowest(problem)
+    if narrowest > _NARROW_OOM or not inputs.location.size:
         return problem
     reached, slopes = map(np.asarray, _pilot(structure, problem.ensemble))
     mean = reached.mean(axis=1)
     node = int(np.argmin(np.abs(mean - 0.5 * (mean[0] + mean[-1]))))
     if reached[node].var() < _LITTLE * mean[node] * (1 - mean[node]):
         return problem
-    every = np.insert(slopes, 0, -_narrowest(problem), axis=1)
-    along = every / np.linalg.norm(every, axis=1, keepdims=True)
-    moved = np.flatnonzero((np.abs(along[:, 1:]) > _WORTH_MOVING).any(axis=0))
+    length = np.hypot(np.linalg.norm(slopes, axis=1, keepdims=True), narrowest)
+    moved = np.flatnonzero((np.abs(slopes) > _WORTH_MOVING * length).any(axis=0))
+    along = np.insert(slopes[:, moved], 0, -narrowest, axis=1)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
     direction = Direction(
         years_from_now=problem.ensemble.nodes,
-        along=jnp.asarray(along[:, np.append(0, 1 + moved)], inputs.location.dtype),
+        along=jnp.asarray(along, inputs.location.dtype),
         location=inputs.location[moved],
         scale=inputs.scale[moved],
         is_log=inputs.is_log[moved],

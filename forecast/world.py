@@ -51,7 +51,7 @@ class Direction(NamedTuple):
     """Lines through the standard normal inputs, along which effective compute rises: one a year.
 
     years_from_now: (year,)
-    along: (year, 1 + input), its rows nearly of length 1; the first is the requirement's quantile
+    along: (year, 1 + input), rows of length 1; the first is the quantile of the requirement
     location, scale, is_log: (input,), as in `ensemble.Inputs`, of `Structure.direction`
     """
 
@@ -263,7 +263,6 @@ def _by_direction(structure: Structure) -> ensemble.Curve:
         own = jnp.stack([given[place] for place in places])
         base = (jnp.where(line.is_log, log(own), own) - line.location) / line.scale
         along = line.along[jnp.argmin(jnp.abs(line.years_from_now - years_from_now))]
-        along = along / jnp.linalg.norm(along)
         # A reflection turns the first axis, which no draw needs any more, into the direction.
         mirror = along.at[0].add(-1)
         beside = jnp.concatenate([jnp.zeros(1, base.dtype), base])

@@ -10,10 +10,10 @@ from scipy.interpolate import make_interp_spline
 
 _EVERY_YEAR_UNTIL = 7
 _SPACING = 0.25  # of the years from now, later on
-_SHORT = 17  # years of which all are computed: too few to check a spline
+_SHORT = 20  # years of which all are computed: too few to check a spline
 # Largest difference at the other nodes of the spline through every second one, these or those. That
-# through all nodes is some forty times closer on the baseline, and within 1.5e-4 on mixtures of
-# normal and log-normal distributions, narrow ones among them, that pass.
+# through all nodes is closer, some forty times on the baseline; what passes of mixtures of two
+# normal distributions, narrow ones among them, is within 1.5e-4.
 _TOLERANCE = 1e-4
 
 

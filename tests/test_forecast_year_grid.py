@@ -27,7 +27,7 @@ def test_chosen_years_span_the_grid(count: int) -> None:
 
 def test_few_years_are_chosen_of_many() -> None:
     assert len(CHOSEN) < 0.3 * len(YEARS)
-    assert len(computed_years(17)) == 17
+    assert len(computed_years(20)) == 20
 
 
 def test_further_years_halve_every_gap() -> None:
@@ -51,14 +51,16 @@ def test_further_years_are_new_ones_until_all_are_known(count: int, at_most: int
 NORMAL = st.tuples(st.floats(-5, 100), st.floats(0.2, 100))
 
 
+@pytest.mark.parametrize("count", [21, 31, 76, 101, 301])
 @given(NORMAL, NORMAL, st.floats(0, 1), st.floats(0.01, 1))
 def test_what_passes_as_smooth_is_interpolated_well(
-    one: tuple[float, float], other: tuple[float, float], share: float, total: float
+    count: int, one: tuple[float, float], other: tuple[float, float], share: float, total: float
 ) -> None:
-    first, second = (stats.norm.cdf((YEARS - centre) / width) for centre, width in (one, other))
+    years, chosen = np.append(0.0, 0.4 + np.arange(count - 1)), computed_years(count)
+    first, second = (stats.norm.cdf((years - centre) / width) for centre, width in (one, other))
     curve = total * (share * first + (1 - share) * second)
-    if is_smooth(YEARS, CHOSEN, curve[CHOSEN]):
-        found = interpolated(YEARS, CHOSEN, curve[CHOSEN])
+    if is_smooth(years, chosen, curve[chosen]):
+        found = interpolated(years, chosen, curve[chosen])
         np.testing.assert_allclose(found, curve, rtol=0, atol=1.5e-4)
 
 

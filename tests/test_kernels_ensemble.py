@@ -357,3 +357,26 @@ def test_spread_between_replicates_is_the_error() -> None:
 
 if __name__ == "__main__":
     sys.stdout.write(f"{len(jax.devices())} {means(3, devices=1).tobytes().hex()}")
+
+
+@pytest.mark.parametrize("most", [32, 256])
+def test_few_calls_waste_little_and_long_runs_share_a_program(most: int) -> None:
+    for tiles in range(1, 4 * most):
+        size = ensemble._tiles_a_call(tiles, most)
+        calls = -(-tiles // size)
+        assert 1 <= size <= most
+        assert calls == -(-tiles // most)
+        assert calls * size - tiles < calls
+    assert {ensemble._tiles_a_call(tiles, most) for tiles in (4 * most, 5 * most, 10**7)} == {most}
+
+
+def test_the_default_chunk_gives_the_same_bits() -> None:
+    samples = REPLICATES * 3 * TILE
+    several = alone(inputs(), points())
+    found = [
+        list(replicate_means(curve, several, samples, mesh=ensemble.device_mesh(2), chunk=chunk))
+        for chunk in (None, 7)
+    ]
+    assert found[0][-1][1].tobytes() == found[1][-1][1].tobytes()
+    # 48 tiles on two devices: one call.
+    assert len(found[0]) == 1
