@@ -258,7 +258,7 @@ def nutpie_nuts(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
 
 def _constrained(compiled: Any, flat: np.ndarray) -> dict[str, np.ndarray]:
     points = flat.reshape(-1, flat.shape[-1])
-    values = compiled.evaluate(points, np.zeros((len(points), 1)), False).values
+    values = compiled.evaluate(points, np.zeros((len(points), 1))).values
     return {name: v.reshape(*flat.shape[:2], *v.shape[1:]) for name, v in values.items()}
 
 

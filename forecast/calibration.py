@@ -52,9 +52,9 @@ def ranks(
     standard = rng.standard_normal((2, replications, compiled.size))
     at = alternatives[rng.integers(len(alternatives), size=replications)]
     no_data = np.concatenate([at, np.zeros((replications, size))], axis=1)
-    true = source.evaluate(standard[0], no_data, True)
+    true = source.evaluate(source.prior_points(standard[0], no_data), no_data)
     data = source.simulate(rng, *true.observed).reshape(replications, size)
-    start = compiled.evaluate(standard[1], no_data, True).flat
+    start = compiled.prior_points(standard[1], no_data)
     found: dict[str, list[float]] = {}
     for number in range(replications):
         here = np.concatenate([alternatives, np.tile(data[number], (len(alternatives), 1))], axis=1)
@@ -69,7 +69,7 @@ def ranks(
         )
         if not pareto_k < PARETO_K_LIMIT:
             continue
-        drawn = compiled.evaluate(flat, here[chosen], False).values
+        drawn = compiled.evaluate(flat, here[chosen]).values
         for name, share in _below(drawn, true.values, number, rng).items():
             found.setdefault(name, []).append(share)
     kept = len(next(iter(found.values()), []))

@@ -11,7 +11,9 @@ import stat
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from .files import cache_directory
 
@@ -82,6 +84,28 @@ def not_private(folder: Path) -> str | None:
         if open_to_others and (own or not status.st_mode & stat.S_ISVTX):
             return f"{str(place)!r} can be written by others"
     return None
+
+
+_QUICK: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False}
+
+
+@cache
+def quickly(*, optimised: bool = False) -> dict[str, Any]:
+    """Return options of ``jax.jit`` with which a CPU program compiles in a third of the time.
+
+    optimised: its machine code is still good (half of the time); else it runs two to four times as
+        long, which is little for a program that is called a few times
+    """
+    import jax
+
+    options = _QUICK if optimised else {**_QUICK, "xla_backend_optimization_level": 0}
+    if jax.default_backend() != "cpu":
+        return {}
+    try:  # XLA's options come and go
+        jax.jit(lambda: 0, compiler_options=options).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return {}
+    return options
 
 
 def use_every_core() -> None:

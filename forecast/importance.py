@@ -29,6 +29,7 @@ LogDensity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _COMPONENTS = (1, 1, 3, 5, 8, 8)  # of the mixture after each round
 _GOOD_PARETO_K = (0.4, 0.4, 0.4, 0.4, 0.5, 0.5)  # no more adaptation below this
 ADAPTATIONS = len(_COMPONENTS)
+_PAIRS = round(DEGREES_OF_FREEDOM / 2)
 _NEWTON_STEPS = 60
 _MOST_DAMPING = 1e12  # curvature far from the mode may be as large
 _GAIN = 1e-3  # of log density: the proposal need not sit right at the mode
@@ -39,7 +40,7 @@ _NEGLIGIBLE = 12.0  # nodes whose log evidence is so much less need not be known
 _TURN = 0.5  # within this distance of the mode one side passes into the other
 _DISTINCT = 4.0  # standard deviations, by the curvature of the likelier, between two modes
 _SEARCHES = 8  # for modes, at most: they cost as much as the square of the parameters
-_TRIALS = 1024  # points of a Newton step: with few nodes, several dampings are tried at once
+_DAMPINGS = 10.0 ** np.arange(-3.0, 4.0)  # of a Newton step that are tried, times the last one
 
 
 class _Proposal(NamedTuple):
@@ -271,7 +272,7 @@ def _bent(root: np.ndarray, away: np.ndarray, bend: np.ndarray) -> np.ndarray:
     power = np.where(bend == 0, np.log1p(size), ((1 + size) ** bend - 1) / np.where(bend, bend, 1))
     response = np.copysign(power, away)
     diagonal = np.diagonal(root, axis1=-2, axis2=-1)
-    return diagonal * away + np.einsum("...ij,...j->...i", np.tril(root, -1), response)
+    return diagonal * (away - response) + np.einsum("...ij,...j->...i", root, response)
 
 
 def _skewed(extent: np.ndarray, standard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -317,30 +318,33 @@ def _newton(
     log_density: LogDensity, position: np.ndarray, nodes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mode, log density, Hessian) of every node by damped Newton steps."""
-    size = position.shape[1]
     damping = np.full(len(nodes), 1.0)
     active = np.arange(len(nodes))
     value, gradient, hessian = _derivatives(log_density, position, nodes)
     position = position.copy()
     for _ in range(_NEWTON_STEPS):
-        # With few nodes left, several dampings cost no more than one.
-        tries = int(np.clip(_TRIALS // (len(active) * (size**2 + size + 1)), 1, 5))
-        ladder = damping[active, None] * 100.0 ** (np.arange(tries) - tries // 2)
         scale, axes = np.linalg.eigh(-hessian[active])
         uphill = np.einsum("nij,ni->nj", axes, gradient[active])
+        # A density costs far less than its derivatives, so several dampings are tried.
+        ladder = damping[active, None] * _DAMPINGS
         step = uphill[:, None] / (np.abs(scale)[:, None] + 1e-6 + ladder[..., None])
         trial = position[active, None] + np.einsum("nij,ntj->nti", axes, step)
-        new = _derivatives(log_density, trial.reshape(-1, size), nodes[np.repeat(active, tries)])
-        gains = np.nan_to_num(new[0].reshape(-1, tries) - value[active, None], nan=-np.inf)
-        best = np.argmax(gains, axis=1)
-        gain = gains[np.arange(len(active)), best]
+        each = np.repeat(active, len(_DAMPINGS))
+        tried = log_density(trial.reshape(len(each), -1), nodes[each]).reshape(ladder.shape)
+        best = np.argmax(tried, axis=1)
+        row = np.arange(len(active))
+        gain = tried[row, best] - value[active]
         better = gain > 0
-        moved, taken = active[better], (np.arange(len(active)) * tries + best)[better]
-        position[moved] = trial.reshape(-1, size)[taken]
-        value[moved], gradient[moved], hessian[moved] = (part[taken] for part in new)
-        used = ladder[np.arange(len(active)), best]
-        damping[active] = np.where(better, used / 10, ladder.max(axis=1) * 10)
-        active = active[np.where(better, gain > _GAIN, damping[active] < _MOST_DAMPING)]
+        moved = active[better]
+        position[moved] = trial[row, best][better]
+        damping[active] = np.where(better, ladder[row, best], ladder.max(axis=1) * 10)
+        if moved.size:
+            found = _derivatives(log_density, position[moved], nodes[moved])
+            value[moved], gradient[moved], hessian[moved] = found
+        # What is hardly likely beside the best need not be known as well.
+        behind = np.clip(value.max() - value[active], 0, _NEGLIGIBLE)
+        climbing = gain > _GAIN * np.exp(behind / 2)
+        active = active[np.where(better, climbing, damping[active] < _MOST_DAMPING)]
         if active.size == 0:
             break
     return position, value, hessian
@@ -351,15 +355,17 @@ def _propose(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (standardised, unconstrained, node, log weight) of quasi-random proposals."""
     size = proposal.centre.shape[1]
-    u = stats.qmc.Sobol(size + 3, rng=np.random.default_rng(seed)).random(count)
+    u = stats.qmc.Sobol(size + 2 + _PAIRS, rng=np.random.default_rng(seed)).random(count)
     u = u.clip(1e-12, 1 - 1e-12)
-    half = DEGREES_OF_FREEDOM / 2
-    radius = np.sqrt(special.gammaincinv(half, u[:, size]) / half)  # chi over root of its freedom
+    # Chi over the root of its degrees of freedom: each pair of them adds an exponential.
+    radius = np.sqrt(-np.log(u[:, size + 2 :].prod(axis=1)) / _PAIRS)
     standard = special.ndtri(u[:, :size]) / radius[:, None]
     mixture = proposal.mixture
-    component = _choose(mixture.log_share, u[:, size + 1])
-    white = mixture.centre[component] + _times(mixture.root[component], standard)
-    mode = _choose(proposal.log_share, u[:, -1])
+    component = _choose(mixture.log_share, u[:, size])
+    white = mixture.centre[component]
+    for which, root in enumerate(mixture.root):
+        white[component == which] += standard[component == which] @ root.T
+    mode = _choose(proposal.log_share, u[:, size + 1])
     away, log_slope = _skewed(proposal.extent[mode], white)
     bend = np.where(away < 0, proposal.bend[mode, :, 0], proposal.bend[mode, :, 1])
     flat = proposal.centre[mode] + _bent(proposal.root[mode], away, bend)
@@ -388,7 +394,3 @@ def _choose(log_share: np.ndarray, u: np.ndarray) -> np.ndarray:
     """Return indices with the probabilities of ``log_share``, by inversion of ``u``."""
     total = np.cumsum(np.exp(log_share))
     return np.searchsorted(total / total[-1], u).clip(max=len(total) - 1)
-
-
-def _times(matrix: np.ndarray, vector: np.ndarray) -> np.ndarray:
-    return np.einsum("nij,nj->ni", matrix, vector)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import importance, nuts
-from .model_program import Compiled, Evaluation, Model, compile_model
+from .model_program import Compiled, Model, compile_model
 
 Progress = Callable[[int, int], None]
 
@@ -100,9 +100,11 @@ def fit(
         compiled = compile_model(model, data, None if nodes is None else points[0])
     streams = np.random.SeedSequence(list(seed)).spawn(3)
     rng = np.random.default_rng(streams[0])
-    prior = _from_prior(compiled, points, settings.draws, rng)
-    sampled = _sampled(compiled, prior.flat, points, streams, rng, settings, progress, checkpoints)
-    found = compiled.evaluate(sampled.flat, points[sampled.node], False)
+    any_node = points[rng.integers(len(points), size=settings.draws)]
+    start = compiled.prior_points(rng.standard_normal((settings.draws, compiled.size)), any_node)
+    sampled = _sampled(compiled, start, points, streams, rng, settings, progress, checkpoints)
+    prior = compiled.evaluate(start, any_node)
+    found = compiled.evaluate(sampled.flat, points[sampled.node])
     simulate = compiled.simulate
     by_chain = partial(_by_chain, settings=settings)
 
@@ -161,13 +163,6 @@ def _sampled(
     flat, statistics = _nuts(compiled, start, nodes, seed, settings, report, checkpoints)
     node = _nodes_given(compiled.log_density, flat, nodes, rng)
     return _Sampled(flat, node, statistics, "nuts", float(pareto_k))
-
-
-def _from_prior(
-    compiled: Compiled, nodes: np.ndarray, draws: int, rng: np.random.Generator
-) -> Evaluation:
-    any_node = nodes[rng.integers(len(nodes), size=draws)]
-    return compiled.evaluate(rng.standard_normal((draws, compiled.size)), any_node, True)
 
 
 def _by_chain(values: np.ndarray, settings: SamplerSettings) -> np.ndarray:

@@ -228,9 +228,9 @@ def _other_modes(compiled: Any, seed: int) -> list[str]:
     from .importance import modes
 
     standard = np.random.default_rng(seed).standard_normal((_MODE_STARTS, compiled.size))
-    start = compiled.evaluate(standard, np.zeros((_MODE_STARTS, 1)), True).flat
+    start = compiled.prior_points(standard, np.zeros((_MODE_STARTS, 1)))
     mode, evidence = modes(compiled.log_density, start)
-    values = compiled.evaluate(mode, np.zeros((len(mode), 1)), False).values
+    values = compiled.evaluate(mode, np.zeros((len(mode), 1))).values
     found = []
     for i in np.flatnonzero(evidence > evidence[:1] - _NEGLIGIBLE)[1:]:
         part = float(np.exp(evidence[i] - np.logaddexp.reduce(evidence)))

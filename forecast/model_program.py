@@ -4,7 +4,8 @@ A model is a NumPyro function of keyword arguments with one observed site, whose
 quantile functions.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from math import prod
 from typing import Any, NamedTuple
@@ -20,41 +21,43 @@ from numpyro.distributions import biject_to
 from numpyro.infer.util import log_density as joint_density
 
 from . import importance, nuts
+from .compiled import quickly
 
 Model = Callable[..., None]
 
-BATCH = 1024  # points in one call of the program
+BATCH = 512  # points in one call of the program
 
 
 class Evaluation(NamedTuple):
     """A model at many points.
 
-    flat: (point, parameter), unconstrained; log_density: (point,); values: name -> (point, ...),
-    of all sites; log_likelihood: (point, observation); observed: parameters of the observed
-    distribution, each (point, observation)
+    values: name -> (point, ...), of all sites; log_likelihood: (point, observation);
+    observed: parameters of the observed distribution, each (point, observation)
     """
 
-    flat: Any
-    log_density: Any
     values: dict[str, Any]
     log_likelihood: Any
     observed: tuple[Any, ...]
 
 
 class Compiled(NamedTuple):
-    """A model as one program, compiled once, in float64 and batched.
+    """A model as programs of flat unconstrained vectors, in float64 and batched.
 
-    evaluate: (points, node of each, whether the points are standard normal numbers to be turned
-        into prior draws, else unconstrained parameters) -> Evaluation, as NumPy arrays
+    Each is compiled when it is first called, and once.
+
+    prior_points: (standard normal numbers, (point, parameter), node of each) -> unconstrained
+        parameters of the prior draws that have their quantiles
     log_density: (points, node of each) -> log joint density, (point,)
-    joint: the same for one point, in JAX, to be differentiated
-    bound: the same program with other values of the ``varying`` data of `compile_model`
+    evaluate: (points, node of each) -> Evaluation, as NumPy arrays
+    joint: the log joint density of one point, in JAX, to be differentiated
+    bound: the same programs with other values of the ``varying`` data of `compile_model`
     size: how many unconstrained parameters there are
     simulate: (random generator, parameters of the observed distribution) -> observations
     """
 
-    evaluate: Callable[[np.ndarray, np.ndarray, bool], Evaluation]
+    prior_points: Callable[[np.ndarray, np.ndarray], np.ndarray]
     log_density: importance.LogDensity
+    evaluate: Callable[[np.ndarray, np.ndarray], Evaluation]
     joint: nuts.LogDensity
     bound: Callable[[Mapping[str, Any]], "Compiled"]
     size: int
@@ -86,63 +89,110 @@ def compile_model(
     def arguments(node: Any, given: Mapping[str, Any]) -> dict[str, Any]:
         return fixed | dict(given) | ({} if example_node is None else {"node": node})
 
-    def at(z: Array, node: Any, from_prior: Any, given: Mapping[str, Any]) -> Evaluation:
-        return _at(model, arguments(node, given), z, from_prior)
+    def prior_point(z: Array, node: Any, given: Mapping[str, Any]) -> Array:
+        return _prior_point(model, arguments(node, given), z)
+
+    def at(z: Array, node: Any, given: Mapping[str, Any]) -> tuple[Array, Evaluation]:
+        return _at(model, arguments(node, given), z)
 
     size, simulate = _look(model, arguments(example_node, {name: data[name] for name in varying}))
-    program = jax.jit(jax.vmap(at, in_axes=(0, 0, None, None)))
+    # The model is traced once for the two programs, and each computes only what it returns. The
+    # density alone is called often enough for good machine code to be worth its compilation.
+    traced = jax.jit(jax.vmap(at, in_axes=(0, 0, None)))
+    programs = (
+        jax.jit(jax.vmap(prior_point, in_axes=(0, 0, None)), compiler_options=quickly()),
+        jax.jit(lambda *batch: traced(*batch)[0], compiler_options=quickly(optimised=True)),
+        jax.jit(lambda *batch: traced(*batch)[1], compiler_options=quickly()),
+    )
 
     def bound(given: Mapping[str, Any]) -> Compiled:
         arrays = {name: np.asarray(given[name]) for name in varying}
 
-        def run(z: np.ndarray, node: np.ndarray, prior: bool) -> Evaluation:
-            found: Evaluation = program(z, node, prior, arrays)
-            return found
-
         def joint(z: Array, node: Any) -> Array:
-            return at(z, node, False, arrays).log_density
+            return at(z, node, arrays)[0]
 
+        prior_points, log_density, evaluate = (
+            partial(_batched, partial(_with, program, arrays)) for program in programs
+        )
         return Compiled(
-            partial(_evaluate, run), partial(_log_density, run), joint, bound, size, simulate
+            prior_points,
+            lambda z, node: _never_nan(log_density(z, node)),
+            lambda z, node: _broadcast(evaluate(z, node)),
+            joint,
+            bound,
+            size,
+            simulate,
         )
 
     return bound(data)
 
 
-def _at(model: Model, arguments: Mapping[str, Any], z: Array, from_prior: Any) -> Evaluation:
-    """Return the model at one point: see `Compiled.evaluate`."""
-    flat: list[Array] = []
+def _at(model: Model, arguments: Mapping[str, Any], z: Array) -> tuple[Array, Evaluation]:
+    """Return the log joint density at one unconstrained point, and what else there is to say."""
+    part = _parts_of(z)
     log_jacobian = [jnp.zeros(())]
 
     def place(site: dict[str, Any]) -> Array | None:
         if not _is_latent(site):
             return None
         transform = biject_to(site["fn"].support)
-        shape = transform.inverse_shape(site["fn"].shape())
-        first = sum(part.size for part in flat)
-        here = z[first : first + prod(shape)].reshape(shape)
+        here = part(transform.inverse_shape(site["fn"].shape()))
         value = transform(here)
         log_jacobian.append(transform.log_abs_det_jacobian(here, value).sum())
-        if from_prior is not False:
-            drawn = _from_standard_normal(site["name"], site["fn"], here)
-            value = jnp.where(from_prior, drawn, value)
-            here = transform.inv(value)
-        flat.append(here.ravel())
         return value
 
     placed = handlers.substitute(model, substitute_fn=place)
-    log_joint, trace = joint_density(placed, (), dict(arguments), {})
-    site = _observed(trace)
+    with _no_checks():
+        log_joint, trace = joint_density(placed, (), dict(arguments), {})
+        site = _observed(trace)
+        log_likelihood = site["fn"].log_prob(site["value"])
     fn = _unmasked(site["fn"])
     ones = (1,) * jnp.ndim(site["value"])
     observed = (getattr(fn, name) for name in fn.arg_constraints)
-    return Evaluation(
-        jnp.concatenate(flat),
-        log_joint + sum(log_jacobian),
+    return log_joint + sum(log_jacobian), Evaluation(
         _values(trace),
-        site["fn"].log_prob(site["value"]),
+        log_likelihood,
         tuple(jnp.reshape(p, ones[jnp.ndim(p) :] + jnp.shape(p)) for p in observed),
     )
+
+
+def _prior_point(model: Model, arguments: Mapping[str, Any], z: Array) -> Array:
+    """Return the unconstrained parameters whose prior quantiles are those of ``z``."""
+    part = _parts_of(z)
+    flat: list[Array] = []
+
+    def place(site: dict[str, Any]) -> Array | None:
+        if not _is_latent(site):
+            return None
+        transform = biject_to(site["fn"].support)
+        here = part(transform.inverse_shape(site["fn"].shape()))
+        value = _from_standard_normal(site["name"], site["fn"], here)
+        flat.append(transform.inv(value).ravel())
+        return value
+
+    with _no_checks():
+        handlers.trace(handlers.substitute(model, substitute_fn=place)).get_trace(**arguments)
+    return jnp.concatenate(flat)
+
+
+def _no_checks() -> AbstractContextManager[None]:
+    """Let densities not check that values are in their support: bijections put them there.
+
+    The checks would be a third of the program. Arguments have been checked by `_look`.
+    """
+    return dist.distribution.validation_enabled(False)
+
+
+def _parts_of(z: Array) -> Callable[[tuple[int, ...]], Array]:
+    """Return a function that takes the next part of a vector, in a shape."""
+    taken = [0]
+
+    def part(shape: tuple[int, ...]) -> Array:
+        first = taken[0]
+        taken[0] += prod(shape)
+        return z[first : taken[0]].reshape(shape)
+
+    return part
 
 
 def _is_latent(site: dict[str, Any]) -> bool:
@@ -189,38 +239,45 @@ def _look(model: Model, arguments: Mapping[str, Any]) -> tuple[int, Callable[...
     """Return (how many unconstrained parameters, simulator of what is observed)."""
     found: list[Any] = []
 
-    def look(key: Array) -> None:
-        trace = handlers.trace(handlers.seed(model, key)).get_trace(**arguments)
-        latent = [site["fn"] for site in trace.values() if _is_latent(site)]
-        shapes = [biject_to(fn.support).inverse_shape(fn.shape()) for fn in latent]
-        kind = type(_unmasked(_observed(trace)["fn"]))
-        found.extend([sum(map(prod, shapes)), _SIMULATORS.get(kind) or kind.simulate])
+    def look() -> None:
+        sizes: list[int] = []
+
+        def place(site: dict[str, Any]) -> Array | None:
+            if not _is_latent(site):
+                return None
+            transform = biject_to(site["fn"].support)
+            shape = transform.inverse_shape(site["fn"].shape())
+            sizes.append(prod(shape))
+            return transform(jnp.zeros(shape))
+
+        placed = handlers.substitute(model, substitute_fn=place)
+        observed = _unmasked(_observed(handlers.trace(placed).get_trace(**arguments))["fn"])
+        kind = type(observed)
+        found.extend([sum(sizes), _SIMULATORS.get(kind) or kind.simulate])
 
     with jax.enable_x64(True):
-        jax.eval_shape(look, jax.random.key(0))
+        jax.eval_shape(look)
     return found[0], found[1]
 
 
-def _batches(
-    program: Callable[..., Evaluation], z: np.ndarray, node: np.ndarray, prior: bool
-) -> Iterator[Evaluation]:
-    """Yield the program's answers to batches of one size, so that it is compiled once."""
+def _with(program: Callable[..., Any], arrays: Any, z: np.ndarray, node: np.ndarray) -> Any:
+    return program(z, node, arrays)
+
+
+def _batched(program: Callable[..., Any], z: np.ndarray, node: np.ndarray) -> Any:
+    """Return the program's answers, NumPy arrays; batches of one size, so that one is compiled."""
+    parts = []
     with jax.enable_x64(True):
         for start in range(0, len(z), BATCH):
             rows = np.arange(start, start + BATCH).clip(max=len(z) - 1)
-            yield program(z[rows], node[rows], prior)
+            parts.append(program(z[rows], node[rows]))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(z)], *parts)
 
 
-def _evaluate(
-    program: Callable[..., Evaluation], z: np.ndarray, node: np.ndarray, prior: bool
-) -> Evaluation:
-    parts = list(_batches(program, z, node, prior))
-    found = jax.tree.map(lambda *leaves: np.concatenate(leaves)[: len(z)], *parts)
+def _never_nan(log_density: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(log_density), -np.inf, log_density)
+
+
+def _broadcast(found: Evaluation) -> Evaluation:
     shape = found.log_likelihood.shape
     return found._replace(observed=tuple(np.broadcast_to(p, shape) for p in found.observed))
-
-
-def _log_density(program: Callable[..., Evaluation], z: np.ndarray, node: np.ndarray) -> np.ndarray:
-    parts = [np.asarray(part.log_density) for part in _batches(program, z, node, False)]
-    value = np.concatenate(parts)[: len(z)]
-    return np.where(np.isnan(value), -np.inf, value)

@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import pytest
 from aitimelines.forecast import compiled
 
@@ -68,3 +70,15 @@ def test_jax_is_told_of_a_private_folder_alone(tmp_path: Path, monkeypatch: pyte
     folder.chmod(0o777)
     assert "can be written by others" in (compiled.keep_compiled_programs() or "")
     assert not told
+
+
+def test_programs_compile_quickly_or_as_usual(monkeypatch: pytest.MonkeyPatch):
+    usual = jax.jit(jnp.sin)(2.0)
+    compiled.quickly.cache_clear()
+    assert compiled.quickly()  # else this XLA has dropped an option, and all waits are longer
+    assert compiled.quickly(optimised=True)
+    assert jax.jit(jnp.sin, compiler_options=compiled.quickly())(2.0) == pytest.approx(usual)
+    compiled.quickly.cache_clear()
+    monkeypatch.setattr(compiled, "_QUICK", {"xla_no_such_option": True})
+    assert compiled.quickly() == compiled.quickly(optimised=True) == {}
+    compiled.quickly.cache_clear()

@@ -119,7 +119,8 @@ def test_density_is_that_of_the_law_in_its_usual_constants() -> None:
     data = data_of(chinchilla())
     compiled = model_program.compile_model(scaling_law.model, data)
     standard = 0.5 * np.random.default_rng(0).standard_normal((20, compiled.size))
-    found = compiled.evaluate(standard, np.zeros((20, 1)), True)
+    node = np.zeros((20, 1))
+    found = compiled.evaluate(compiled.prior_points(standard, node), node)
     draws = {name: value[None] for name, value in found.values.items()}
     rows = chinchilla()
     centre = scaling_law.log_loss_at(
@@ -139,7 +140,7 @@ def test_very_many_degrees_of_freedom_are_the_normal_distribution() -> None:
     compiled = model_program.compile_model(scaling_law.model, data_of(chinchilla()))
     points = np.tile(np.append([-1.0, -1.0, 0.9, -0.9, 0.0, -5.0], 0.0), (3, 1))
     points[:, -1] = np.log([1e5, 1e16, 1e30])
-    found = compiled.evaluate(points, np.zeros((3, 1)), False)
+    found = compiled.evaluate(points, np.zeros((3, 1)))
     assert (found.values["degrees_of_freedom"] > 9e4).all()
     _, centre, scale = found.observed
     expected = stats.norm(centre, scale).logpdf(chinchilla()["log_loss"].to_numpy())

@@ -193,7 +193,8 @@ def test_growth_rates_keep_their_priors_and_share_a_factor() -> None:
     given = data["priors"]
     compiled = model_program.compile_model(model, data, np.array([2014.0, 2020.0]))
     z = np.random.default_rng(2).standard_normal((20_000, compiled.size))
-    prior = compiled.evaluate(z, np.tile([2014.0, 2020.0], (len(z), 1)), True).values
+    node = np.tile([2014.0, 2020.0], (len(z), 1))
+    prior = compiled.evaluate(compiled.prior_points(z, node), node).values
     names = [f"spending_doubling_time_years_segment_{k}" for k in (1, 2, 3)]
     names += ["price_performance_doubling_time_years", "algorithms_doubling_time_years"]
     for name in names:
@@ -207,7 +208,8 @@ def test_growth_rates_keep_their_priors_and_share_a_factor() -> None:
 def test_without_a_factor_growth_rates_are_unrelated() -> None:
     compiled = model_program.compile_model(model, told(factor=False))
     z = np.random.default_rng(3).standard_normal((20_000, compiled.size))
-    prior = compiled.evaluate(z, np.zeros((len(z), 1)), True).values
+    node = np.zeros((len(z), 1))
+    prior = compiled.evaluate(compiled.prior_points(z, node), node).values
     assert "growth_correlation" not in prior
     pair_of = [prior[f"{name}_doubling_time_years"] for name in ("spending", "algorithms")]
     assert abs(np.corrcoef(np.log(pair_of))[0, 1]) < 0.03

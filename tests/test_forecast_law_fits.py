@@ -288,10 +288,10 @@ def test_the_mode_and_its_curvature(fit: xr.DataTree) -> None:
         scaling_law.model, data | {"priors": scaling_law.default_priors()}
     )
     start = np.random.default_rng(0).standard_normal((512, compiled.size))
-    prior = compiled.evaluate(start, np.zeros((512, 1)), True).flat
+    prior = compiled.prior_points(start, np.zeros((512, 1)))
     modes, _ = importance.modes(compiled.log_density, prior)
     assert len(modes) == 1
-    at = compiled.evaluate(modes, np.zeros((1, 1)), False).values
+    at = compiled.evaluate(modes, np.zeros((1, 1))).values
     alpha, beta = at["parameter_exponent"][0], at["data_exponent"][0]
     found = (alpha, beta, at["irreducible_loss"][0], beta / (alpha + beta))
     np.testing.assert_allclose(found, (0.3461, 0.3668, 1.8141, 0.5143), rtol=0.025)
