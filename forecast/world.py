@@ -23,6 +23,7 @@ from ..kernels.effective_compute import (
 from ..kernels.elementary import exp, log
 from ..kernels.requirement import mixture_cumulative, quantile
 from ..kernels.scaling_laws import Chinchilla, chinchilla_frontier, chinchilla_optimum
+from .compiled import quickly
 
 _LN_10 = 2.302585092994046
 GROWTH = ("doubling_time_years", "long_run_doubling_time_years", "slowdown_half_life_years")
@@ -340,4 +341,6 @@ def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
             )
         return found
 
-    return jax.jit(jax.vmap(paths, in_axes=(0, 0, None, None)))
+    # Called once a forecast.
+    every = jax.vmap(paths, in_axes=(0, 0, None, None))
+    return jax.jit(every, compiler_options=quickly())
