@@ -101,7 +101,7 @@ def smallest_ess(draws: dict[str, np.ndarray]) -> float:
     )
 
 
-def ours(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
+def whole_fit(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
     """Return this package's fit; its ESS is at most that of the weights (Kish)."""
     from aitimelines.forecast import inference, model_program
 
@@ -123,15 +123,56 @@ def ours(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
         )
         took = clock() - start
         assert found.sampler == "importance", found.pareto_k
-        kish = found.statistics["importance_efficiency"][:, 0].sum() * settings.proposals
-        return Timed(found.draws, min(smallest_ess(found.draws), kish), (0.0, 0.0), tuple(took))
+        effective = _effective(found.draws, found.statistics, draws, settings.proposals)
+        return Timed(found.draws, effective, (0.0, 0.0), tuple(took))
 
     return run
 
 
-def ours_with_more_draws(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
-    """Return this package's fit with four times as many draws from the same proposals."""
-    return ours(case, 4 * draws, warmup)
+def draws_alone(case: Case, draws: int, warmup: int, *, times: int = 1) -> Callable[[int], Timed]:
+    """Return the draws of this package's fit, without likelihoods and predictions: as NUTS's."""
+    from aitimelines.forecast import importance, model_program
+
+    draws = times * draws
+    proposals = max(8192, 2 ** int(np.ceil(np.log2(2 * draws))))
+    nodes = np.zeros((1, 1)) if case.nodes is None else case.nodes
+    kept: list[model_program.Compiled] = []
+
+    def run(seed: int) -> Timed:
+        start = clock()
+        if not kept:
+            example = None if case.nodes is None else nodes[0]
+            kept.append(model_program.compile_model(case.model, case.data, example))
+        rng, compiled = np.random.default_rng(seed), kept[0]
+        any_node = nodes[rng.integers(len(nodes), size=1000)]
+        flat, node, statistics, pareto_k = importance.sample(
+            compiled.log_density,
+            compiled.prior_points(rng.standard_normal((1000, compiled.size)), any_node),
+            nodes,
+            rng.integers(2**32, size=importance.ADAPTATIONS + CHAINS, dtype=np.uint32),
+            draws=draws,
+            proposals=proposals,
+            report=lambda chains: None,
+        )
+        took = clock() - start
+        assert pareto_k < 0.7, pareto_k
+        shaped = flat.reshape(CHAINS, draws, -1)
+        effective = _effective({"flat": shaped}, statistics, draws, proposals)
+        found = _constrained(compiled, shaped, nodes[node])
+        return Timed(found, effective, (0.0, 0.0), tuple(took))
+
+    return run
+
+
+def _effective(
+    found: dict[str, np.ndarray], statistics: dict[str, np.ndarray], draws: int, proposals: int
+) -> float:
+    """Return the ESS of the worst parameter, at most that of all the weights (Kish).
+
+    A chain takes two proposals a draw at least, or as many as it may.
+    """
+    kish = statistics["importance_efficiency"][:, 0].sum() * min(2 * draws, proposals)
+    return min(smallest_ess(found), float(kish))
 
 
 def numpyro_nuts(
@@ -256,17 +297,25 @@ def nutpie_nuts(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
     return run
 
 
-def _constrained(compiled: Any, flat: np.ndarray) -> dict[str, np.ndarray]:
+def _constrained(
+    compiled: Any, flat: np.ndarray, node: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     points = flat.reshape(-1, flat.shape[-1])
-    values = compiled.evaluate(points, np.zeros((len(points), 1))).values
+    values = compiled.evaluate(points, np.zeros((len(points), 1)) if node is None else node).values
     return {name: v.reshape(*flat.shape[:2], *v.shape[1:]) for name, v in values.items()}
 
 
+MANY = 64  # times the draws
 CONTENDERS = {
-    "this package": ours,
-    "this package, 4 x the draws": ours_with_more_draws,
+    "this package, draws alone": draws_alone,
+    f"this package, draws alone, {MANY} x": partial(draws_alone, times=MANY),
+    "this package, a whole fit": whole_fit,
+    "this package, a whole fit, 4 x": lambda case, draws, warmup: whole_fit(
+        case, 4 * draws, warmup
+    ),
     "NumPyro NUTS, dense mass": numpyro_dense,
     "NumPyro NUTS, as it comes": numpyro_nuts,
     "BlackJAX NUTS": blackjax_nuts,
+    "BlackJAX NUTS, 4 x": lambda case, draws, warmup: blackjax_nuts(case, 4 * draws, warmup),
     "nutpie": nutpie_nuts,
 }

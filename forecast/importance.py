@@ -29,7 +29,6 @@ LogDensity = Callable[[np.ndarray, np.ndarray], np.ndarray]
 _COMPONENTS = (1, 1, 3, 5, 8, 8)  # of the mixture after each round
 _GOOD_PARETO_K = (0.4, 0.4, 0.4, 0.4, 0.5, 0.5)  # no more adaptation below this
 ADAPTATIONS = len(_COMPONENTS)
-_PAIRS = round(DEGREES_OF_FREEDOM / 2)
 _NEWTON_STEPS = 60
 _MOST_DAMPING = 1e12  # curvature far from the mode may be as large
 _GAIN = 1e-3  # of log density: the proposal need not sit right at the mode
@@ -40,7 +39,7 @@ _NEGLIGIBLE = 12.0  # nodes whose log evidence is so much less need not be known
 _TURN = 0.5  # within this distance of the mode one side passes into the other
 _DISTINCT = 4.0  # standard deviations, by the curvature of the likelier, between two modes
 _SEARCHES = 8  # for modes, at most: they cost as much as the square of the parameters
-_DAMPINGS = 10.0 ** np.arange(-3.0, 4.0)  # of a Newton step that are tried, times the last one
+_DAMPINGS = 10.0 ** np.arange(-1.0, 4.0)  # of a Newton step that are tried, times the last one
 
 
 class _Proposal(NamedTuple):
@@ -355,17 +354,18 @@ def _propose(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return (standardised, unconstrained, node, log weight) of quasi-random proposals."""
     size = proposal.centre.shape[1]
-    u = stats.qmc.Sobol(size + 2 + _PAIRS, rng=np.random.default_rng(seed)).random(count)
+    u = stats.qmc.Sobol(size + 3, rng=np.random.default_rng(seed)).random(count)
     u = u.clip(1e-12, 1 - 1e-12)
-    # Chi over the root of its degrees of freedom: each pair of them adds an exponential.
-    radius = np.sqrt(-np.log(u[:, size + 2 :].prod(axis=1)) / _PAIRS)
+    half = DEGREES_OF_FREEDOM / 2
+    # From one coordinate: as a sum of exponentials, of several, it makes larger Pareto k.
+    radius = np.sqrt(special.gammaincinv(half, u[:, size]) / half)  # chi over root of its freedom
     standard = special.ndtri(u[:, :size]) / radius[:, None]
     mixture = proposal.mixture
-    component = _choose(mixture.log_share, u[:, size])
+    component = _choose(mixture.log_share, u[:, size + 1])
     white = mixture.centre[component]
     for which, root in enumerate(mixture.root):
         white[component == which] += standard[component == which] @ root.T
-    mode = _choose(proposal.log_share, u[:, size + 1])
+    mode = _choose(proposal.log_share, u[:, -1])
     away, log_slope = _skewed(proposal.extent[mode], white)
     bend = np.where(away < 0, proposal.bend[mode, :, 0], proposal.bend[mode, :, 1])
     flat = proposal.centre[mode] + _bent(proposal.root[mode], away, bend)

@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 import zarr
 import zarr.codecs
+from zarr.storage import MemoryStore
 
 from .files import cached_path, refuse_existing, written_whole
 
@@ -16,7 +17,10 @@ EXPORT_FORMATS = ("netcdf", "parquet", "csv")
 
 
 def write_tree(tree: xr.DataTree, path: Path) -> None:
-    """Write a tree as a Zarr v3 store whose chunks carry a crc32c checksum."""
+    """Write a tree as a Zarr v3 store whose chunks carry a crc32c checksum, into an empty folder.
+
+    It is made in memory first: file by file, Zarr takes twice the time.
+    """
     codecs = (zarr.codecs.ZstdCodec(level=3), zarr.codecs.Crc32cCodec())
     encoding = {
         node.path: {
@@ -24,9 +28,15 @@ def write_tree(tree: xr.DataTree, path: Path) -> None:
         }
         for node in tree.subtree
     }
+    files: dict[str, Any] = {}
     # Every chunk is written, also one of fill values alone, so that a missing one shows.
     with zarr.config.set({"array.write_empty_chunks": True}):
-        tree.to_zarr(path, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+        store = MemoryStore(files)
+        tree.to_zarr(store, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
+    for name, content in files.items():
+        file = Path(path, name)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.to_bytes())
 
 
 def read_tree(path: Path) -> xr.DataTree:

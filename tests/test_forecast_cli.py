@@ -369,16 +369,14 @@ def test_full_disk_leaves_nothing(
 def test_full_disk_amid_the_store_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from zarr.storage import _local
-
-    calls, real = iter(range(10**6)), _local._put
+    calls, real = iter(range(10**6)), Path.write_bytes
 
     def full_after_ten(*arguments: Any, **keywords: Any) -> Any:
         if next(calls) >= 10:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(*arguments, **keywords)
 
-    monkeypatch.setattr(_local, "_put", full_after_ten)
+    monkeypatch.setattr(Path, "write_bytes", full_after_ten)
     arguments = [*COTRA, "--seed", "78", "--output", str(tmp_path / "x")]
     assert "No space left" in refused(arguments, capsys)
     assert not list(tmp_path.iterdir())

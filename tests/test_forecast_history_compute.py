@@ -70,6 +70,15 @@ def test_a_frontier_without_a_gap_is_normal() -> None:
     np.testing.assert_allclose(found, stats.norm.logpdf(value), atol=1e-8)
 
 
+@pytest.mark.parametrize("noise", [1e-3, 2e-9, 1e-14])
+def test_a_frontier_without_noise_leaves_an_exponential_gap(noise: float) -> None:
+    # Two squares of 10^18 cancel here: their difference once looked like a likelihood of e^600.
+    value = np.linspace(20, 35, 16)
+    found = exact(lambda: trend.BelowFrontier(36.0, 0.95, noise), value)
+    expected = stats.expon(scale=0.95).logpdf(36.0 - value)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 SELECTED = [(-1.2, 1.3), (0.0, 1.3), (0.8, 0.2), (-1.2, 1e-3)]
 
 

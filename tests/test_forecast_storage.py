@@ -17,7 +17,6 @@ from aitimelines.forecast import files, storage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from zarr.storage import _local
 
 
 def described(units: str) -> dict[str, str]:
@@ -243,11 +242,10 @@ def test_a_failure_leaves_nothing_and_the_old_result(tree, tmp_path, failure, ov
         assert storage.read_tree(target).identical(tree)
 
 
-# Zarr writes in a thread of its own; Ctrl-C arrives in the main thread.
 @pytest.mark.parametrize("failure", [disk_full, _thread.interrupt_main])
 @pytest.mark.parametrize("count", [0, 3, 20])
 def test_a_full_disk_amid_a_store_leaves_nothing(tree, tmp_path, monkeypatch, failure, count):
-    monkeypatch.setattr(_local, "_put", failing_after(count, failure, _local._put))
+    monkeypatch.setattr(Path, "write_bytes", failing_after(count, failure, Path.write_bytes))
     with pytest.raises((OSError, KeyboardInterrupt)):
         storage.write(tree, tmp_path / "result.zarr")
     assert list(tmp_path.iterdir()) == []

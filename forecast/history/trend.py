@@ -53,13 +53,16 @@ class BelowFrontier(dist.Distribution):
     def log_prob(self, value: Array) -> Array:
         """Return the log density: normal in ``value``, times Mills's ratio."""
         above = (value - self.frontier) / self.noise
-        z = above + self.noise / self.gap
+        ratio = self.noise / self.gap
+        z = above + ratio
         far = z > _FAR
         near = jnp.where(far, 0.0, z)
-        mills = near**2 / 2 + log_ndtr(-near)
+        # (z^2 - above^2) / 2 is worked out where both may be large, for tiny noise.
+        below = jnp.where(z < 0, ratio * (above + ratio / 2), near**2 / 2 - above**2 / 2)
         z = jnp.where(far, z, 1.0)
         asymptotic = -jnp.log(z) - jnp.log(2 * jnp.pi) / 2 - jnp.log1p(1 / z**2)
-        return -jnp.log(self.gap) - above**2 / 2 + jnp.where(far, asymptotic, mills)
+        mills = jnp.where(far, asymptotic - above**2 / 2, below + log_ndtr(-near))
+        return mills - jnp.log(self.gap)
 
     @staticmethod
     def simulate(
