@@ -178,7 +178,7 @@ def _prior_point(model: Model, arguments: Mapping[str, Any], z: Array) -> Array:
 def _no_checks() -> AbstractContextManager[None]:
     """Let densities not check that values are in their support: bijections put them there.
 
-    The checks would be a third of the program. Arguments have been checked by `_look`.
+    The checks would only make the programs longer. Arguments have been checked by `_look`.
     """
     return dist.distribution.validation_enabled(False)
 
