@@ -25,6 +25,7 @@ REFUTED = {("hardware-flop-per-second", "0-breaks")}
 AT_THE_LIMIT = {
     ("hardware-flop-per-second", "1-breaks"),
     ("hardware-energy-efficiency", "own-growth"),
+    ("chip-stock", "stock-growth"),
 }
 
 
@@ -240,7 +241,10 @@ def test_sales_that_grow_explain_sums_better_than_sums_that_grow(chips: xr.DataT
 
 
 def test_fits_pass(clusters: xr.DataTree, chips: xr.DataTree) -> None:
-    assert clusters.attrs["verdict"] == chips.attrs["verdict"] == "PASS"
+    assert clusters.attrs["verdict"] == chips["shared-growth"].attrs["verdict"] == "PASS"
+    # Sums that grow are at the limit of what they predict: .4965 to .4975 over four seeds.
+    reasons = json.loads(chips["stock-growth"].attrs["reasons"])
+    assert {reason.split()[0] for reason in reasons} <= {"predictive_tail"}
 
 
 @pytest.mark.slow
