@@ -39,7 +39,7 @@ _NEGLIGIBLE = 12.0  # nodes whose log evidence is so much less need not be known
 _TURN = 0.5  # within this distance of the mode one side passes into the other
 _DISTINCT = 4.0  # standard deviations, by the curvature of the likelier, between two modes
 _SEARCHES = 8  # for modes, at most: they cost as much as the square of the parameters
-_DAMPINGS = 10.0 ** np.arange(-1.0, 4.0)  # of a Newton step that are tried, times the last one
+_TRIALS = 1024  # points of a Newton step: with few nodes, several dampings are tried at once
 
 
 class _Proposal(NamedTuple):
@@ -317,33 +317,30 @@ def _newton(
     log_density: LogDensity, position: np.ndarray, nodes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mode, log density, Hessian) of every node by damped Newton steps."""
+    size = position.shape[1]
     damping = np.full(len(nodes), 1.0)
     active = np.arange(len(nodes))
     value, gradient, hessian = _derivatives(log_density, position, nodes)
     position = position.copy()
     for _ in range(_NEWTON_STEPS):
+        # With few nodes left, several dampings cost no more than one.
+        tries = int(np.clip(_TRIALS // (len(active) * (size**2 + size + 1)), 1, 5))
+        ladder = damping[active, None] * 100.0 ** (np.arange(tries) - tries // 2)
         scale, axes = np.linalg.eigh(-hessian[active])
         uphill = np.einsum("nij,ni->nj", axes, gradient[active])
-        # A density costs far less than its derivatives, so several dampings are tried.
-        ladder = damping[active, None] * _DAMPINGS
         step = uphill[:, None] / (np.abs(scale)[:, None] + 1e-6 + ladder[..., None])
         trial = position[active, None] + np.einsum("nij,ntj->nti", axes, step)
-        each = np.repeat(active, len(_DAMPINGS))
-        tried = log_density(trial.reshape(len(each), -1), nodes[each]).reshape(ladder.shape)
-        best = np.argmax(tried, axis=1)
-        row = np.arange(len(active))
-        gain = tried[row, best] - value[active]
+        new = _derivatives(log_density, trial.reshape(-1, size), nodes[np.repeat(active, tries)])
+        gains = np.nan_to_num(new[0].reshape(-1, tries) - value[active, None], nan=-np.inf)
+        best = np.argmax(gains, axis=1)
+        gain = gains[np.arange(len(active)), best]
         better = gain > 0
-        moved = active[better]
-        position[moved] = trial[row, best][better]
-        damping[active] = np.where(better, ladder[row, best], ladder.max(axis=1) * 10)
-        if moved.size:
-            found = _derivatives(log_density, position[moved], nodes[moved])
-            value[moved], gradient[moved], hessian[moved] = found
-        # What is hardly likely beside the best need not be known as well.
-        behind = np.clip(value.max() - value[active], 0, _NEGLIGIBLE)
-        climbing = gain > _GAIN * np.exp(behind / 2)
-        active = active[np.where(better, climbing, damping[active] < _MOST_DAMPING)]
+        moved, taken = active[better], (np.arange(len(active)) * tries + best)[better]
+        position[moved] = trial.reshape(-1, size)[taken]
+        value[moved], gradient[moved], hessian[moved] = (part[taken] for part in new)
+        used = ladder[np.arange(len(active)), best]
+        damping[active] = np.where(better, used / 10, ladder.max(axis=1) * 10)
+        active = active[np.where(better, gain > _GAIN, damping[active] < _MOST_DAMPING)]
         if active.size == 0:
             break
     return position, value, hessian
