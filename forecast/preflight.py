@@ -168,14 +168,14 @@ def _observations(scenario: Scenario, name: str) -> int:
     pairs = _columns(tables[0].path, str(tables[0].date_column), "training_compute_flop")
     dated = sorted((day, float(flop)) for day, flop in pairs if day and flop)
     largest: list[float] = []
-    count = 0
+    count, last = 0, as_of_date(scenario)
     for day, flop in dated:
         if section.reading == "top-n" and len(largest) == section.top_n:
             if heapq.heappushpop(largest, flop) == flop:
                 continue
         else:
             heapq.heappush(largest, flop)
-        count += int(day[:4]) + 1 > section.since_year and day <= as_of_date(scenario)
+        count += int(day[:4]) + 1 > section.since_year and day <= last
     return count
 
 

@@ -103,6 +103,7 @@ def tables() -> dict[str, Any]:
     return tomllib.loads((FOLDER / "tables.toml").read_text(encoding="utf-8"))
 
 
+@cache
 def embedded(table_id: str) -> TableInfo:
     """Return the description of an embedded table.
 

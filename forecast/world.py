@@ -83,8 +83,13 @@ class Shared(NamedTuple):
 
 def _named(structure: Structure, values: Iterable[Array], shared: Shared) -> dict[str, Array]:
     """Return the numbers of one draw by their dotted names."""
-    drawn = zip((*structure.columns, *structure.uncertain), values, strict=True)
-    return dict(drawn) | dict(zip(structure.fixed, shared.fixed, strict=True))
+    drawn = zip((*structure.columns, *structure.uncertain), _each(values), strict=True)
+    return dict(drawn) | dict(zip(structure.fixed, _each(shared.fixed), strict=True))
+
+
+def _each(values: Iterable[Array]) -> Iterable[Any]:
+    """Return the elements of an array, by one step of tracing for all of them."""
+    return jnp.unstack(values) if isinstance(values, Array) else values
 
 
 def _world(structure: Structure, number: dict[str, Array]) -> World:
@@ -159,7 +164,7 @@ def _requirement(
     A reducible loss on the compute-optimal frontier is a power of compute, so that a lognormal one
     is a normal requirement in log10 FLOP, with the law's constants of the draw.
     """
-    kinds, parameters = list(structure.kinds), list[Sequence[Array]](shared.parameters)
+    kinds, parameters = list(structure.kinds), list[Sequence[Array]](_each(shared.parameters))
     for k in [k for k, kind in enumerate(kinds) if kind == "reducible_loss"]:
         frontier = chinchilla_frontier(scaling_law(number))
         mean, deviation, _ = parameters[k]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -31,6 +32,7 @@ def growth_oom_per_year(doubling_time_years: Array) -> Array:
     return _LOG10_2 / doubling_time_years
 
 
+@jax.jit
 def log10_trend(trend: Trend, elapsed_years: Array) -> Array:
     """Return log10 of the quantity ``elapsed_years`` [yr] from now; the past is log-linear.
 

@@ -160,10 +160,17 @@ def bits_at(directions: Array, shift: Array, index: Array, *, index_bits: int = 
     2^index_bits.
     """
     bits = jnp.broadcast_to(shift[:, None], (shift.shape[0], index.shape[0]))
-    for j in range(index_bits):
-        mask = jnp.uint32(0) - ((index >> j) & 1)  # all ones where bit j is set
-        bits = bits ^ (directions[:, j][:, None] & mask[None, :])
+    numbers = jnp.unstack(directions[:, :index_bits], axis=1)
+    for j, number in enumerate(numbers):
+        bits = _flipped(bits, number, index >> j)
     return bits
+
+
+@jax.jit
+def _flipped(bits: Array, number: Array, index: Array) -> Array:
+    """Return the bits with a direction number, (dimension,), added where an index is odd."""
+    mask = jnp.uint32(0) - (index & 1)  # all ones
+    return bits ^ (number[:, None] & mask)
 
 
 def block_at(directions: Array, shift: Array, start: Array, count: int) -> Array:

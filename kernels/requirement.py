@@ -5,7 +5,9 @@ no amount of compute reaches this way.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import expit, log_ndtr, ndtr
@@ -16,6 +18,7 @@ _ROOT_HALF = 0.5**0.5
 KINDS = ("normal", "two_piece_normal", "uniform", "logistic")
 
 
+@partial(jax.jit, static_argnames="kind")
 def cumulative(kind: str, parameters: Sequence[Array], log10_flop: Array) -> Array:
     """Return P(requirement <= ``log10_flop``) of one distribution.
 
