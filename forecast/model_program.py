@@ -101,7 +101,7 @@ def compile_model(
     traced = jax.jit(jax.vmap(at, in_axes=(0, 0, None)))
     programs = (
         jax.jit(jax.vmap(prior_point, in_axes=(0, 0, None)), compiler_options=quickly()),
-        jax.jit(lambda *batch: traced(*batch)[0], compiler_options=quickly(optimised=True)),
+        jax.jit(lambda *batch: traced(*batch)[0], compiler_options=quickly(level=None)),
         jax.jit(lambda *batch: traced(*batch)[1], compiler_options=quickly()),
     )
 

@@ -23,6 +23,8 @@ from jax import Array
 from jax.scipy.special import logsumexp
 from numpyro.infer import NUTS
 
+from .compiled import quickly
+
 BLOCK = 100  # iterations between checkpoints
 _STATISTICS = ("diverging", "energy", "num_steps", "accept_prob")
 LogDensity = Callable[[Any, Any], Array]
@@ -98,13 +100,18 @@ def _start(
         potential_fn=_potential(log_density, nodes), dense_mass=True, target_accept_prob=0.9
     )
     keys = jax.random.split(jax.random.PRNGKey(seed), len(start))
-    first, structure = jax.tree.flatten(kernel.init(keys, warmup, jnp.asarray(start), (), {}))
+    # As one program: step by step, each of its hundreds of operations would be compiled.
+    begin = jax.jit(lambda start: kernel.init(keys, warmup, start, (), {}), compiler_options=quickly())
+    first, structure = jax.tree.flatten(begin(jnp.asarray(start)))
 
     def step(state: Any, _: None) -> tuple[Any, Any]:
         state = kernel.sample(state, (), {})
         return state, (state.z, {name: getattr(state, name) for name in _STATISTICS})
 
-    scan = jax.jit(lambda state: jax.lax.scan(step, state, None, length=BLOCK))
+    scan = jax.jit(
+        lambda state: jax.lax.scan(step, state, None, length=BLOCK),
+        compiler_options=quickly(level=1),
+    )
 
     def advance(leaves: list[np.ndarray]) -> _Block:
         state, out = scan(jax.tree.unflatten(structure, leaves))
@@ -127,7 +134,8 @@ def _digest(
         found.update(f"{array.dtype} {array.shape}".encode())
         found.update(np.ascontiguousarray(array).tobytes())
     versions = [version(package) for package in ("jax", "jaxlib", "numpyro", "numpy")]
-    found.update(repr((seed, warmup, BLOCK, versions, jax.default_backend())).encode())
+    settings = seed, warmup, BLOCK, versions, jax.default_backend(), quickly(level=1)
+    found.update(repr(settings).encode())
     return found.digest()
 
 

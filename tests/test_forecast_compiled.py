@@ -76,9 +76,10 @@ def test_programs_compile_quickly_or_as_usual(monkeypatch: pytest.MonkeyPatch):
     usual = jax.jit(jnp.sin)(2.0)
     compiled.quickly.cache_clear()
     assert compiled.quickly()  # else this XLA has dropped an option, and all waits are longer
-    assert compiled.quickly(optimised=True)
+    assert compiled.quickly(level=1)
+    assert compiled.quickly(level=None)
     assert jax.jit(jnp.sin, compiler_options=compiled.quickly())(2.0) == pytest.approx(usual)
     compiled.quickly.cache_clear()
     monkeypatch.setattr(compiled, "_QUICK", {"xla_no_such_option": True})
-    assert compiled.quickly() == compiled.quickly(optimised=True) == {}
+    assert compiled.quickly() == compiled.quickly(level=None) == {}
     compiled.quickly.cache_clear()
