@@ -129,12 +129,11 @@ def whole_fit(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
     return run
 
 
-def draws_alone(case: Case, draws: int, warmup: int, *, times: int = 1) -> Callable[[int], Timed]:
+def draws_alone(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
     """Return the draws of this package's fit, without likelihoods and predictions: as NUTS's."""
     from aitimelines.forecast import importance, model_program
 
-    draws = times * draws
-    proposals = max(8192, 2 ** int(np.ceil(np.log2(2 * draws))))
+    proposals = max(8192, 2 ** int(np.ceil(np.log2(draws))))
     nodes = np.zeros((1, 1)) if case.nodes is None else case.nodes
     kept: list[model_program.Compiled] = []
 
@@ -164,6 +163,31 @@ def draws_alone(case: Case, draws: int, warmup: int, *, times: int = 1) -> Calla
     return run
 
 
+def density_alone(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
+    """Return the evaluation of the density at prior draws, as if each were an effective draw.
+
+    A bound: no importance sampling can do with fewer.
+    """
+    from aitimelines.forecast import model_program
+
+    nodes = np.zeros((1, 1)) if case.nodes is None else case.nodes
+    compiled = model_program.compile_model(
+        case.model, case.data, None if case.nodes is None else nodes[0]
+    )
+
+    def run(seed: int) -> Timed:
+        rng = np.random.default_rng(seed)
+        node = nodes[rng.integers(len(nodes), size=CHAINS * draws)]
+        flat = compiled.prior_points(rng.standard_normal((len(node), compiled.size)), node)
+        start = clock()
+        compiled.log_density(flat, node)
+        took = clock() - start
+        found = _constrained(compiled, flat.reshape(CHAINS, draws, -1), node)
+        return Timed(found, float(len(flat)), (0.0, 0.0), tuple(took))
+
+    return run
+
+
 def _effective(
     found: dict[str, np.ndarray], statistics: dict[str, np.ndarray], draws: int, proposals: int
 ) -> float:
@@ -178,39 +202,44 @@ def _effective(
 def numpyro_nuts(
     case: Case, draws: int, warmup: int, *, dense: bool = False
 ) -> Callable[[int], Timed]:
-    """Return NumPyro's NUTS, chains vectorised."""
-    import jax
-    from numpyro.infer import MCMC, NUTS
+    """Return NumPyro's NUTS, chains vectorised.
 
-    mcmc = MCMC(
-        NUTS(partial(case.continuous, **case.data), dense_mass=dense),
-        num_warmup=warmup,
-        num_samples=draws,
-        num_chains=CHAINS,
-        chain_method="vectorized",
-        progress_bar=False,
+    Its kernel, in a loop that is compiled once: ``MCMC.run`` compiles anew at each call. draws: a
+    multiple of ``warmup``.
+    """
+    import jax
+    import jax.numpy as jnp
+    from aitimelines.forecast.model_program import compile_model
+    from numpyro.infer import NUTS
+
+    compiled = compile_model(case.continuous, case.data)
+    kernel = NUTS(
+        potential_fn=lambda z: -compiled.joint(z, jnp.zeros(1)),
+        dense_mass=dense,
     )
 
-    keys: list[Any] = []
+    def step(state: Any, _: None) -> tuple[Any, Any]:
+        state = kernel.sample(state, (), {})
+        return state, state.z
+
+    begin = jax.jit(lambda keys, start: kernel.init(keys, warmup, start, (), {}))
+    iterate = jax.jit(lambda state: jax.lax.scan(step, state, None, length=warmup))
 
     def run(seed: int) -> Timed:
-        # With another key it would start anew, and NumPyro 0.22 fails at that with vectorised chains.
-        keys.append(jax.random.PRNGKey(seed))
         start = clock()
-        mcmc.run(keys[0])
-        samples = mcmc.get_samples(group_by_chain=True)
-        found = {name: np.asarray(values) for name, values in samples.items()}
-        took = clock() - start
-        # One program does both: shared out by iterations, to the contender's advantage.
-        part = warmup / (warmup + draws)
-        return Timed(found, smallest_ess(found), tuple(part * took), tuple((1 - part) * took))
+        keys = jax.random.split(jax.random.PRNGKey(seed), CHAINS + 1)
+        first = jax.random.uniform(keys[0], (CHAINS, compiled.size), minval=-2.0, maxval=2.0)
+        state, _ = jax.block_until_ready(iterate(begin(keys[1:], first)))
+        between = clock()
+        parts = []
+        for _ in range(draws // warmup):
+            state, z = iterate(state)
+            parts.append(np.asarray(z))
+        end = clock()
+        found = _constrained(compiled, np.concatenate(parts).swapaxes(0, 1))
+        return Timed(found, smallest_ess(found), tuple(between - start), tuple(end - between))
 
     return run
-
-
-def numpyro_dense(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
-    """Return NumPyro's NUTS with a dense mass matrix."""
-    return numpyro_nuts(case, draws, warmup, dense=True)
 
 
 def blackjax_nuts(case: Case, draws: int, warmup: int) -> Callable[[int], Timed]:
@@ -305,17 +334,23 @@ def _constrained(
     return {name: v.reshape(*flat.shape[:2], *v.shape[1:]) for name, v in values.items()}
 
 
+def _times(contender: Callable[..., Callable[[int], Timed]], times: int, **options: Any) -> Any:
+    """Return the contender with so many times the draws."""
+    return lambda case, draws, warmup: contender(case, times * draws, warmup, **options)
+
+
 MANY = 64  # times the draws
+DENSITY = "density alone"
 CONTENDERS = {
     "this package, draws alone": draws_alone,
-    f"this package, draws alone, {MANY} x": partial(draws_alone, times=MANY),
+    f"this package, draws alone, {MANY} x": _times(draws_alone, MANY),
     "this package, a whole fit": whole_fit,
-    "this package, a whole fit, 4 x": lambda case, draws, warmup: whole_fit(
-        case, 4 * draws, warmup
-    ),
-    "NumPyro NUTS, dense mass": numpyro_dense,
+    "this package, a whole fit, 4 x": _times(whole_fit, 4),
+    "NumPyro NUTS, dense mass": partial(numpyro_nuts, dense=True),
+    "NumPyro NUTS, dense mass, 4 x": _times(numpyro_nuts, 4, dense=True),
     "NumPyro NUTS, as it comes": numpyro_nuts,
     "BlackJAX NUTS": blackjax_nuts,
-    "BlackJAX NUTS, 4 x": lambda case, draws, warmup: blackjax_nuts(case, 4 * draws, warmup),
+    "BlackJAX NUTS, 4 x": _times(blackjax_nuts, 4),
     "nutpie": nutpie_nuts,
+    DENSITY: _times(density_alone, MANY),
 }

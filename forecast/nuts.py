@@ -101,7 +101,9 @@ def _start(
     )
     keys = jax.random.split(jax.random.PRNGKey(seed), len(start))
     # As one program: step by step, each of its hundreds of operations would be compiled.
-    begin = jax.jit(lambda start: kernel.init(keys, warmup, start, (), {}), compiler_options=quickly())
+    begin = jax.jit(
+        lambda start: kernel.init(keys, warmup, start, (), {}), compiler_options=quickly()
+    )
     first, structure = jax.tree.flatten(begin(jnp.asarray(start)))
 
     def step(state: Any, _: None) -> tuple[Any, Any]:
