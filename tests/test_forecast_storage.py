@@ -137,6 +137,17 @@ def test_a_missing_chunk_is_named(tree: xr.DataTree, tmp_path: Path):
         storage.read_tree(path)
 
 
+def test_arrays_whose_names_begin_alike_are_told_apart(tmp_path: Path):
+    values = {"loss": ("year", np.arange(3.0)), "loss_error": ("year", np.ones(3))}
+    tree, path = xr.DataTree(xr.Dataset(values)), tmp_path / "result.zarr"
+    storage.write(tree, path)
+    xr.testing.assert_identical(storage.read_tree(path), tree)
+    (chunk,) = chunk_files(path / "loss")
+    chunk.unlink()
+    with pytest.raises(ValueError, match="a chunk of 'loss' is missing"):
+        storage.read_tree(path)
+
+
 def test_one_changed_byte_in_any_chunk_is_noticed(tree: xr.DataTree, tmp_path: Path):
     path = tmp_path / "result.zarr"
     storage.write(tree, path)
