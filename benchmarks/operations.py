@@ -10,8 +10,8 @@ from aitimelines.forecast.world import passage_curve
 
 # What only moves data.
 _SHAPES = {
-    *("broadcast_in_dim", "squeeze", "slice", "reshape", "convert_element_type", "copy"),
-    *("dynamic_slice", "gather", "stop_gradient", "transpose", "concatenate", "given"),
+    *("broadcast_in_dim", "squeeze", "slice", "unstack", "reshape", "convert_element_type"),
+    *("copy", "dynamic_slice", "gather", "stop_gradient", "transpose", "concatenate", "given"),
 }
 
 
@@ -108,7 +108,11 @@ def _summary(found: list[Operation], results: list[int]) -> Operations:
 
     def source(i: int) -> int:
         """Return the operation behind changes of shape; a slice takes a number of its own."""
-        return source(found[i].of[0]) if found[i].name in _SHAPES - {"slice", "given"} else i
+        return (
+            source(found[i].of[0])
+            if found[i].name in _SHAPES - {"slice", "unstack", "given"}
+            else i
+        )
 
     counts: dict[frozenset[str], Counter[str]] = {}
     for i in needed:
