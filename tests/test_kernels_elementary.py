@@ -81,6 +81,13 @@ def test_derivatives(
     np.testing.assert_allclose(found, slope(np.asarray(at)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("function", [elementary.exp, elementary.log, elementary.erf])
+def test_a_function_is_traced_once_for_all_its_calls(function: Callable[[Array], Array]) -> None:
+    traced = jax.make_jaxpr(lambda x: function(function(x)))(jnp.float32(0.5))
+    first, second = (each.params["jaxpr"] for each in traced.eqns)
+    assert first is second
+
+
 def test_other_precisions_are_those_of_jax() -> None:
     with jax.enable_x64(True):
         x = jnp.linspace(0.01, 5, 1001)
