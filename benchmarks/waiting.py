@@ -220,8 +220,8 @@ the forecast before it would take only that if the process had been running.
 `import jax` in this table is without garbage collections, which take a third of the bare import; so is the rest of the loading.
 xarray imports dask where it is installed (the extra `cluster`), when the fits are read.
 
-A forecast with a labelled tree, a store and four figures cannot be had for 1.3 × an import: loading xarray and matplotlib, and
-tracing the programs to find their compiled form, each take a good part of one. What remains is said in the table above.
+A forecast with a labelled tree, a store and four figures cannot be had for 1.3 × an import: what it imports (four rows above) takes
+about twice that, before anything is read, traced, computed, written or drawn.
 
 ## Where compiled programs are kept
 
