@@ -346,5 +346,6 @@ def path_function(structure: Structure) -> Callable[..., dict[str, Array]]:
             )
         return found
 
+    # Called once a forecast.
     every = jax.vmap(paths, in_axes=(0, 0, None, None))
-    return jax.jit(every, compiler_options=quickly(level=1))
+    return jax.jit(every, compiler_options=quickly())

@@ -525,8 +525,6 @@ def test_help_teaches_by_examples_that_work(
 
 
 def test_the_collector_rests_while_libraries_are_loaded_and_not_after() -> None:
-    usual = gc.get_threshold()
-
     def fail() -> None:
         with compiled.few_collections():
             assert not gc.isenabled()
@@ -535,8 +533,6 @@ def test_the_collector_rests_while_libraries_are_loaded_and_not_after() -> None:
     with pytest.raises(ImportError):
         fail()
     assert gc.isenabled()
-    assert usual[0] < gc.get_threshold()[0] < 100_000  # memory is still given back
-    gc.set_threshold(*usual)
     gc.unfreeze()
 
 
