@@ -157,8 +157,7 @@ under 0.7). "4 x" and "{many} x" are so many times the draws.
 second* counts all of a warm fit, warm-up too; its *ratio* is of this package's best row to the one at hand. *Time to 1,000* is
 warm-up and the part of the sampling that 1,000 effective draws need; this package's is always the whole of it. *Cold* adds
 compilation, in a fresh process after imports; its ratio, of CPU time, is to this package's first row. What cold takes more than
-warm is JAX's: start, tracing, compilation; so a goal of a few tenths of a second is below what is left when sampling takes no time
-at all. Medians of {rounds} processes each, contenders in turns.
+warm is JAX's start, tracing and compilation. Medians of {rounds} processes each, contenders in turns.
 
 """
 _HEAD = """| contender | effective draws | per CPU second | ratio | cold to 1,000 [s] | CPU [s] | ratio | warm to 1,000 [s] | CPU [s] |

@@ -108,11 +108,8 @@ def _summary(found: list[Operation], results: list[int]) -> Operations:
 
     def source(i: int) -> int:
         """Return the operation behind changes of shape; a slice takes a number of its own."""
-        return (
-            source(found[i].of[0])
-            if found[i].name in _SHAPES - {"slice", "unstack", "given"}
-            else i
-        )
+        passed_on = found[i].name in _SHAPES - {"slice", "unstack", "given"}
+        return source(found[i].of[0]) if passed_on else i
 
     counts: dict[frozenset[str], Counter[str]] = {}
     for i in needed:
